@@ -1,0 +1,47 @@
+import { Controller, Get } from '@nestjs/common';
+import { HealthCheck, HealthCheckService, type HealthCheckResult } from '@nestjs/terminus';
+import { ConnectionsHealthIndicator, DrainHealthIndicator, RedisHealthIndicator } from 'rednest/health';
+import { SkipRateLimit } from 'rednest/rate-limit';
+
+/** Answers probes; never rate limited, never behind a login. */
+@Controller('health')
+@SkipRateLimit()
+export class HealthController {
+  constructor(
+    private readonly health: HealthCheckService,
+    private readonly redis: RedisHealthIndicator,
+    private readonly drain: DrainHealthIndicator,
+    private readonly connections: ConnectionsHealthIndicator,
+  ) {}
+
+  /** Whether the process runs. A restart does not mend Redis, so Redis has no part in it. */
+  @Get('live')
+  live(): { status: 'ok' } {
+    return { status: 'ok' };
+  }
+
+  /** Whether requests should come here: Redis answers, and the process is not stopping. */
+  @Get('ready')
+  @HealthCheck()
+  ready(): Promise<HealthCheckResult> {
+    return this.health.check([() => this.redis.isHealthy(), () => this.drain.isHealthy()]);
+  }
+
+  /** Everything, for people. */
+  @Get()
+  @HealthCheck()
+  all(): Promise<HealthCheckResult> {
+    return this.health.check([
+      () => this.redis.isHealthy(),
+      () => this.connections.isHealthy(),
+      () => this.drain.isHealthy(),
+    ]);
+  }
+
+  /** Where Redis is, whether it answers and how fast. */
+  @Get('redis')
+  @HealthCheck()
+  one(): Promise<HealthCheckResult> {
+    return this.health.check([() => this.redis.isHealthy()]);
+  }
+}

@@ -1,0 +1,10 @@
+import { Module } from '@nestjs/common';
+import { TerminusModule } from '@nestjs/terminus';
+import { RedisHealthModule } from 'rednest/health';
+import { HealthController } from './health.controller.js';
+
+@Module({
+  imports: [TerminusModule.forRoot({ logger: false }), RedisHealthModule.forRoot()],
+  controllers: [HealthController],
+})
+export class HealthModule {}

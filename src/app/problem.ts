@@ -1,0 +1,54 @@
+import { HttpException, HttpStatus } from '@nestjs/common';
+import { isRednestError, type RednestError } from 'rednest';
+
+/** Problem document of RFC 9457. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail?: string;
+  [extension: string]: unknown;
+}
+
+const TITLES: Record<number, string> = {
+  400: 'Bad Request',
+  404: 'Not Found',
+  409: 'Conflict',
+  413: 'Content Too Large',
+  415: 'Unsupported Media Type',
+  429: 'Too Many Requests',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+};
+
+/** Codes that mean "Redis is away": the request may be tried again. */
+const UNAVAILABLE = new Set(['ERR_QUEUE_UNAVAILABLE', 'ERR_REDIS_UNAVAILABLE', 'ERR_REDIS_TIMEOUT']);
+
+/** Builds a problem document without a type of its own. */
+export function problem(status: number, detail?: string, extensions: object = {}): Problem {
+  const title = TITLES[status] ?? 'Error';
+  return { type: 'about:blank', title, status, ...(detail === undefined ? {} : { detail }), ...extensions };
+}
+
+/** Maps whatever a handler threw to a problem document. Unknown errors show nothing of themselves. */
+export function toProblem(error: unknown): Problem {
+  if (error instanceof HttpException) return fromHttpException(error);
+  if (isRednestError(error) && UNAVAILABLE.has(error.code)) return fromUnavailable(error);
+  return problem(HttpStatus.INTERNAL_SERVER_ERROR, 'The request failed; the server log has the cause');
+}
+
+function fromHttpException(error: HttpException): Problem {
+  const status = error.getStatus();
+  const body = error.getResponse();
+  if (typeof body === 'object' && 'type' in body && 'title' in body) return body as Problem;
+  return problem(status, error.message);
+}
+
+function fromUnavailable(error: RednestError & { outcome?: unknown; retryAfterMs?: unknown }): Problem {
+  const retryAfterMs = typeof error.retryAfterMs === 'number' ? error.retryAfterMs : 1000;
+  return problem(HttpStatus.SERVICE_UNAVAILABLE, 'The data store did not take the request in time', {
+    code: error.code,
+    outcome: error.outcome,
+    retryAfterMs,
+  });
+}

@@ -1,0 +1,28 @@
+/** Turns values into text for Redis and back. */
+export interface Codec {
+  /** @throws {TypeError} when the value has no representation in this codec */
+  encode(value: unknown): string;
+  /** @throws {SyntaxError} when the text was not written by this codec */
+  decode(text: string): unknown;
+}
+
+/**
+ * JSON. `null` round-trips; `undefined`, functions and symbols are refused instead of vanishing;
+ * keys that would reach an object's prototype are dropped when reading.
+ */
+export const jsonCodec: Codec = Object.freeze({
+  encode(value: unknown): string {
+    const text = JSON.stringify(value) as string | undefined;
+    if (text === undefined) throw new TypeError(`JSON cannot represent a value of type ${typeof value}`);
+    return text;
+  },
+  decode(text: string): unknown {
+    return text.includes('"__proto__"') || text.includes('\\u')
+      ? JSON.parse(text, dropPrototypeKeys)
+      : JSON.parse(text);
+  },
+});
+
+function dropPrototypeKeys(key: string, value: unknown): unknown {
+  return key === '__proto__' ? undefined : value;
+}

@@ -1,0 +1,120 @@
+import type { Duration } from '../common/index.js';
+import type { HostInput } from './endpoint.js';
+
+/** TLS material of one server. Each item is given as PEM text, or as the path of a PEM file. */
+export interface TlsOptions {
+  /** Certificates of the authorities to trust, PEM. @default the authorities Node trusts */
+  ca?: string | Uint8Array;
+  /** Client certificate, PEM. Needs `key` or `keyFile`. */
+  cert?: string | Uint8Array;
+  /** Private key of the client certificate, PEM, unencrypted. */
+  key?: string | Uint8Array;
+  /** File with {@link ca}; read once, at start-up. Not together with `ca`. */
+  caFile?: string;
+  /** File with {@link cert}; read once, at start-up. Not together with `cert`. */
+  certFile?: string;
+  /** File with {@link key}; read once, at start-up. Not together with `key`. */
+  keyFile?: string;
+  /** Name the server's certificate must carry. @default the host connected to */
+  servername?: string;
+}
+
+/** How to find the current primary through Redis Sentinel. */
+export interface SentinelOptions {
+  /** Sentinels, `host:port` or `{ host, port }`; at least one. Port 26379 unless given. */
+  hosts: readonly HostInput[];
+  /** Name of the monitored primary, as in the Sentinels' configuration. */
+  name: string;
+  /** User on the Sentinels themselves. @default none; the server's login is not used */
+  username?: string;
+  /** Password on the Sentinels themselves. @default none; the server's login is not used */
+  password?: string;
+  /** TLS towards the Sentinels. @default the same as towards the server */
+  tls?: boolean | TlsOptions;
+}
+
+/** How to find a Redis Cluster. */
+export interface ClusterOptions {
+  /** Some of its nodes, `host:port` or `{ host, port }`; at least one. Port 6379 unless given. */
+  nodes: readonly HostInput[];
+}
+
+/** Deadlines below every command, per connection. */
+export interface TimeoutOptions {
+  /** Until a socket, with TLS, is open. 1 ms to 10 min. @default '2s', or REDIS_CONNECT_TIMEOUT_MS */
+  connect?: Duration;
+  /** Until a command has its reply. 1 ms to 10 min. @default '1500ms', or REDIS_COMMAND_TIMEOUT_MS */
+  command?: Duration;
+  /**
+   * Silence after which a socket with commands in flight counts as dead and is replaced. Must be
+   * longer than {@link command}.
+   * @default '2s' (or command + 500 ms when that is longer), or REDIS_SOCKET_TIMEOUT_MS
+   */
+  socket?: Duration;
+}
+
+/**
+ * One Redis server, or group of servers, as written in code. Exactly one of `url`, `host`, `path`,
+ * `sentinels` and `cluster` says where it is.
+ */
+export interface ConnectionOptions {
+  /** `redis://`, `rediss://` or `unix://`; see {@link parseRedisUrl} for what it may hold. */
+  url?: string;
+  /** Host name or address. */
+  host?: string;
+  /** Port of {@link host}, 1 to 65535. @default 6379 */
+  port?: number;
+  /** Absolute path of a unix socket. */
+  path?: string;
+  /** ACL user. Completes a URL without one; a different one in the URL is an error. @default `default` */
+  username?: string;
+  /** Password. Completes a URL without one; a different one in the URL is an error. @default none */
+  password?: string;
+  /** Database, 0 to 16383; 0 in a cluster. Completes a URL without one. @default 0 */
+  db?: number;
+  /** Find the primary through Sentinel. */
+  sentinels?: SentinelOptions;
+  /** Connect to a Redis Cluster. */
+  cluster?: ClusterOptions;
+  /** TLS; an object switches it on. A `rediss://` URL needs none of it. @default false */
+  tls?: boolean | TlsOptions;
+  /** Deadlines of the connection. */
+  timeouts?: TimeoutOptions;
+}
+
+/** A Redis-compatible server that runs as part of this application, for development. */
+export interface EmbeddedEngine {
+  /**
+   * Starts the server.
+   *
+   * @param options `port`: where to listen on the loopback interface; a free one unless given
+   * @returns the URL to connect to, and the way to stop the server
+   */
+  start(options?: { port?: number }): Promise<{ url: string; stop(): Promise<void> }>;
+}
+
+/** What kind of place this process runs in; `production` is strict. */
+export type Environment = 'development' | 'test' | 'production';
+
+/**
+ * Everything that can be set in code. All of it is optional: what is missing comes from the
+ * environment (see `docs/configuration.md`). The connection fields at the top level describe the
+ * default connection; when they name a server, no server, login or TLS variable of the environment
+ * is used for it.
+ */
+export interface RednestOptions extends ConnectionOptions {
+  /** Name of the application, in client names and key prefix. @default REDIS_APP_NAME, else `app` */
+  app?: string;
+  /** Start of every key: letters, digits and `. _ - :`. @default REDIS_KEY_PREFIX, else {@link app} */
+  keyPrefix?: string;
+  /** @default NODE_ENV; `development` without it, `production` when it has any other value */
+  environment?: Environment;
+  /** Further servers by name. `default` is reserved for the one at the top level. */
+  connections?: Readonly<Record<string, ConnectionOptions>>;
+  /** Engine to start when no server is configured. Refused in production. */
+  embedded?: EmbeddedEngine;
+  /** How long start-up waits for the server. 1 ms to 1 h. @default '10s', or REDIS_BOOT_TIMEOUT_MS */
+  bootTimeout?: Duration;
+  /** How long shutdown may take. 1 ms to 1 h. @default '25s', or REDIS_SHUTDOWN_TIMEOUT_MS */
+  shutdownTimeout?: Duration;
+}

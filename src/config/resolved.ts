@@ -1,0 +1,81 @@
+import type { HostPort } from './endpoint.js';
+import type { EmbeddedEngine, Environment } from './options.js';
+
+/** TLS material, read and checked. Empty: TLS with the authorities Node trusts. Masked when printed. */
+export interface ResolvedTls {
+  /** PEM text. */
+  readonly ca?: string;
+  /** PEM text. */
+  readonly cert?: string;
+  /** PEM text. */
+  readonly key?: string;
+  readonly servername?: string;
+}
+
+/** Deadlines of a connection in milliseconds. */
+export interface ConnectionTimeouts {
+  readonly connectTimeoutMs: number;
+  readonly commandTimeoutMs: number;
+  /** Always above {@link commandTimeoutMs}. */
+  readonly socketTimeoutMs: number;
+}
+
+/** Where a connection leads. */
+export type ConnectionPlace =
+  | { readonly mode: 'single'; readonly host: string; readonly port: number }
+  | { readonly mode: 'unix'; readonly path: string }
+  | {
+      readonly mode: 'sentinel';
+      readonly hosts: readonly HostPort[];
+      readonly name: string;
+      readonly sentinelUsername?: string;
+      /** Not enumerable, and masked when printed. */
+      readonly sentinelPassword?: string;
+      /** TLS towards the Sentinels; absent means plain text. */
+      readonly sentinelTls?: ResolvedTls;
+    }
+  | { readonly mode: 'cluster'; readonly nodes: readonly HostPort[] };
+
+/**
+ * One server, complete and checked. Printing it shows `***` for every secret. The passwords are not
+ * enumerable: read them by name (`connection.password`), a spread copy does not carry them.
+ */
+export type ResolvedConnection = ConnectionPlace &
+  ConnectionTimeouts & {
+    readonly username?: string;
+    /** Not enumerable, and masked when printed. */
+    readonly password?: string;
+    readonly db: number;
+    /** Present when the connection uses TLS. */
+    readonly tls?: ResolvedTls;
+  };
+
+/** The complete configuration of one application; frozen, safe to print. */
+export interface RednestConfiguration {
+  readonly app: string;
+  readonly keyPrefix: string;
+  readonly environment: Environment;
+  readonly bootTimeoutMs: number;
+  readonly shutdownTimeoutMs: number;
+  /** By name; `default` is the first one and missing only while {@link embedded} is set. */
+  readonly connections: ReadonlyMap<string, ResolvedConnection>;
+  /** Deadlines of a connection that sets none of its own. */
+  readonly timeouts: ConnectionTimeouts;
+  /** Set only when no server is configured and this engine may be started instead. */
+  readonly embedded?: EmbeddedEngine;
+  /** Things that are probably not meant, one sentence each, free of secrets. */
+  readonly warnings: readonly string[];
+}
+
+/** Name of the connection that the top-level options or the environment describe. */
+export const DEFAULT_CONNECTION = 'default';
+
+/** What applies when neither options nor environment say otherwise. */
+export const CONFIGURATION_DEFAULTS = Object.freeze({
+  app: 'app',
+  connectTimeoutMs: 2_000,
+  commandTimeoutMs: 1_500,
+  socketTimeoutMs: 2_000,
+  bootTimeoutMs: 10_000,
+  shutdownTimeoutMs: 25_000,
+});

@@ -1,0 +1,99 @@
+import { randomUUID } from 'node:crypto';
+import type { JobsOptions, Queue } from 'bullmq';
+import { DIAGNOSTICS, DiagnosticsPublisher, isRednestError, type QueueDiagnostic } from '../common/index.js';
+import type { RedisCallError, RedisExecutor } from '../redis/index.js';
+import { envelope } from './job-envelope.js';
+import { toJobView, type JobView } from './job-view.js';
+import type { QueueName } from './queue-name.js';
+import { QueueUnavailableError } from './queue.errors.js';
+
+/** Options of {@link QueueProducer.add}. */
+export interface AddJobOptions extends Pick<
+  JobsOptions,
+  'delay' | 'priority' | 'attempts' | 'backoff' | 'lifo'
+> {
+  /** Tenant the job belongs to. @default null */
+  tenantId?: string | null;
+  /** Own job id, made by {@link QueueProducer.newJobId}. Adding the same id again adds nothing. */
+  jobId?: string;
+}
+
+/** Suggested wait after a failed add, in milliseconds. */
+const RETRY_AFTER_MS = 1000;
+
+/**
+ * Adds jobs to one queue. An add ends within the module's `addTimeout` whatever Redis does, and its
+ * error says whether the job may be queued.
+ */
+export class QueueProducer {
+  private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
+
+  /** @internal */
+  constructor(
+    readonly name: QueueName,
+    /** The BullMQ queue, for everything this class does not cover. */
+    readonly raw: Queue,
+    private readonly executor: RedisExecutor,
+    private readonly addTimeoutMs: number,
+  ) {}
+
+  /** A new, globally unique job id that names its queue. */
+  newJobId(): string {
+    return `${this.name}.${randomUUID()}`;
+  }
+
+  /**
+   * Adds a job. One round trip.
+   *
+   * @returns the job's id
+   * @throws {QueueUnavailableError} when Redis did not take the job in time
+   * @throws {RedisCommandError} when Redis refused it, for example for lack of memory
+   */
+  async add(jobName: string, data: unknown, options: AddJobOptions = {}): Promise<string> {
+    const { tenantId = null, jobId = this.newJobId(), ...jobOptions } = options;
+    await this.call('queue.add', () =>
+      this.raw.add(jobName, envelope(data, tenantId), { ...jobOptions, jobId }),
+    );
+    this.publish({ event: 'added', queue: this.name, jobName, jobId });
+    return jobId;
+  }
+
+  /**
+   * Looks a job up. Two round trips.
+   *
+   * @returns `undefined` when there is no such job, or it belongs to another tenant
+   * @throws {QueueUnavailableError} when Redis did not answer in time
+   */
+  find(jobId: string, tenantId: string | null): Promise<JobView | undefined> {
+    return this.call('queue.find', async () => {
+      const job = await this.raw.getJob(jobId);
+      if (!job) return undefined;
+      const state = await job.getState();
+      const view = toJobView(job, state);
+      return view.tenantId === tenantId ? view : undefined;
+    });
+  }
+
+  /** Runs a call on the producer's connection with its deadline and errors. @internal */
+  async call<T>(operation: string, run: () => Promise<T>): Promise<T> {
+    try {
+      return await this.executor.run(operation, run, { deadlineMs: this.addTimeoutMs });
+    } catch (error) {
+      this.publish({ event: 'add-failed', queue: this.name });
+      throw toQueueError(this.name, error);
+    }
+  }
+
+  private publish(message: QueueDiagnostic): void {
+    this.diagnostics.publish(() => message);
+  }
+}
+
+/** @internal */
+export function toQueueError(queue: string, error: unknown): unknown {
+  if (isRednestError(error, 'ERR_REDIS_UNAVAILABLE') || isRednestError(error, 'ERR_REDIS_TIMEOUT')) {
+    const { outcome } = error as unknown as RedisCallError;
+    return new QueueUnavailableError(queue, outcome, RETRY_AFTER_MS, { cause: error });
+  }
+  return error;
+}

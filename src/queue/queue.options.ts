@@ -1,0 +1,79 @@
+import { ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
+
+/** Whether this process adds jobs, runs them, or both. */
+export type QueueRole = 'producer' | 'worker' | 'both';
+
+/** Options of `QueueModule.forRoot`. */
+export interface QueueModuleOptions {
+  /** Name of the Redis connection the queues live on. @default 'default' */
+  connection?: string;
+  /**
+   * `producer` starts no workers; `worker` and `both` start the workers of every
+   * `@QueueProcessor` after the application has bootstrapped. @default 'both'
+   */
+  role?: QueueRole;
+  /**
+   * How long an add may take, waiting for a connection included. 1 ms to 60 s. @default '1s'
+   */
+  addTimeout?: Duration;
+  /** How long completed jobs are kept. @default '1d' */
+  keepCompleted?: Duration;
+  /** How long failed jobs are kept. @default '7d' */
+  keepFailed?: Duration;
+  /** How often a job is tried before it counts as failed. Integer >= 1. @default 3 */
+  attempts?: number;
+  /** Delay before the second attempt; doubles with each further one, half of it random. @default '1s' */
+  backoff?: Duration;
+}
+
+/** {@link QueueModuleOptions} with every value set, durations in milliseconds. */
+export interface ResolvedQueueOptions {
+  readonly connection: string;
+  readonly role: QueueRole;
+  readonly addTimeoutMs: number;
+  readonly keepCompletedMs: number;
+  readonly keepFailedMs: number;
+  readonly attempts: number;
+  readonly backoffMs: number;
+}
+
+/** Defaults of {@link QueueModuleOptions}. */
+export const QUEUE_DEFAULTS = Object.freeze({
+  connection: 'default',
+  role: 'both',
+  addTimeout: '1s',
+  keepCompleted: '1d',
+  keepFailed: '7d',
+  attempts: 3,
+  backoff: '1s',
+} as const satisfies Required<QueueModuleOptions>);
+
+/**
+ * Validates and completes the options.
+ *
+ * @throws {ConfigurationError} naming the option and the accepted values
+ */
+export function resolveQueueOptions(input: QueueModuleOptions = {}): ResolvedQueueOptions {
+  const options = { ...QUEUE_DEFAULTS, ...definedOnly(input) };
+  if (!['producer', 'worker', 'both'].includes(options.role)) {
+    throw new ConfigurationError(
+      `Option "queue.role" must be producer, worker or both, not "${options.role}"`,
+    );
+  }
+  if (!Number.isSafeInteger(options.attempts) || options.attempts < 1) {
+    throw new ConfigurationError(`Option "queue.attempts" must be a whole number of at least 1`);
+  }
+  return Object.freeze({
+    connection: options.connection,
+    role: options.role,
+    addTimeoutMs: resolveDuration(options.addTimeout, 'queue.addTimeout', { maxMs: 60_000 }),
+    keepCompletedMs: resolveDuration(options.keepCompleted, 'queue.keepCompleted', { minMs: 1000 }),
+    keepFailedMs: resolveDuration(options.keepFailed, 'queue.keepFailed', { minMs: 1000 }),
+    attempts: options.attempts,
+    backoffMs: resolveDuration(options.backoff, 'queue.backoff'),
+  });
+}
+
+function definedOnly<T extends object>(input: T): Partial<T> {
+  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as Partial<T>;
+}

@@ -1,0 +1,113 @@
+import { Inject, Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import { DiscoveryService, ModulesContainer, Reflector } from '@nestjs/core';
+import { ConfigurationError } from '../common/index.js';
+import { afterBootstrap, ConnectionRegistry, DrainRegistry } from '../redis/index.js';
+import { JobDispatcher } from './job-dispatcher.js';
+import type { QueueName } from './queue-name.js';
+import { QueueWorker } from './queue-worker.js';
+import { QUEUE_PROCESSOR, type QueueProcessorMetadata } from './queue.decorators.js';
+import { bullPrefix } from './queue.keyspace.js';
+import type { ResolvedQueueOptions } from './queue.options.js';
+import { QUEUE_OPTIONS } from './queue.tokens.js';
+
+/** Metadata key of `@Processor` in @nestjs/bullmq, whose workers would share the producer's connection. */
+const FOREIGN_PROCESSOR = 'bullmq:processor_metadata';
+
+interface Processor {
+  instance: object;
+  metadata: QueueProcessorMetadata;
+}
+
+/**
+ * Finds the providers with `@QueueProcessor`, starts their workers after the application has
+ * bootstrapped, and stops them before anything those providers depend on.
+ */
+@Injectable()
+export class WorkerExplorer implements OnModuleInit {
+  private readonly logger = new Logger('Queue');
+  private readonly workers = new Map<QueueName, QueueWorker>();
+
+  constructor(
+    private readonly discovery: DiscoveryService,
+    private readonly modules: ModulesContainer,
+    private readonly reflector: Reflector,
+    private readonly registry: ConnectionRegistry,
+    private readonly drain: DrainRegistry,
+    @Inject(QUEUE_OPTIONS) private readonly options: ResolvedQueueOptions,
+  ) {}
+
+  /** Names of the queues this process runs workers for. */
+  get queues(): readonly QueueName[] {
+    return [...this.workers.keys()];
+  }
+
+  onModuleInit(): void {
+    this.refuseForeignProcessors();
+    if (this.options.role === 'producer') return;
+    const processors = this.findProcessors();
+    if (processors.length === 0) return;
+    for (const { instance } of processors) this.drain.host(instance);
+    afterBootstrap(this.modules, () => this.start(processors));
+  }
+
+  private start(processors: readonly Processor[]): void {
+    if (this.drain.state !== 'running') return;
+    for (const { instance, metadata } of processors) {
+      const dispatcher = new JobDispatcher(instance);
+      for (const name of metadata.names)
+        this.startWorker(name, metadata.options.concurrency ?? 1, dispatcher);
+    }
+    this.drain.register({
+      name: 'queue workers',
+      drain: async (signal) => {
+        await Promise.all([...this.workers.values()].map((worker) => worker.drain(signal)));
+      },
+    });
+  }
+
+  private startWorker(name: QueueName, concurrency: number, dispatcher: JobDispatcher): void {
+    if (this.workers.has(name)) {
+      throw new ConfigurationError(`Queue "${name}" has two processors; merge them into one class`);
+    }
+    const { connection, keepCompletedMs, keepFailedMs } = this.options;
+    const worker = new QueueWorker({
+      queue: name,
+      prefix: bullPrefix(this.registry.configuration.keyPrefix, name),
+      connection: this.registry.connection(connection, 'worker'),
+      concurrency,
+      keepCompletedMs,
+      keepFailedMs,
+      dispatcher,
+      onError: (queue, error) => this.logger.error(`Worker of "${queue}": ${error.name}`),
+    });
+    this.workers.set(name, worker);
+    worker.start();
+  }
+
+  private findProcessors(): Processor[] {
+    return this.discovery.getProviders().flatMap(({ metatype, instance, name, ...wrapper }) => {
+      if (typeof metatype !== 'function') return [];
+      const metadata = this.reflector.get<QueueProcessorMetadata | undefined>(QUEUE_PROCESSOR, metatype);
+      if (!metadata) return [];
+      void wrapper;
+      if (typeof instance !== 'object' || instance === null) {
+        throw new ConfigurationError(`Processor ${String(name)} must not be request scoped`);
+      }
+      if (new JobDispatcher(instance as object).jobNames.length === 0) {
+        throw new ConfigurationError(`Processor ${String(name)} has no method with @OnJob`);
+      }
+      return [{ instance: instance as object, metadata }];
+    });
+  }
+
+  private refuseForeignProcessors(): void {
+    for (const { metatype, name } of this.discovery.getProviders()) {
+      if (typeof metatype === 'function' && Reflect.hasMetadata(FOREIGN_PROCESSOR, metatype)) {
+        throw new ConfigurationError(
+          `${String(name)} uses @Processor of @nestjs/bullmq; use @QueueProcessor of rednest/queue, ` +
+            'which gives its worker a connection of its own',
+        );
+      }
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import { describe, expect, it } from '@jest/globals';
+import { parseList } from 'structured-headers';
+import { FALLBACK_DECISION, mergeDecisions, toDecision } from './decision.js';
+import { resolvePolicy } from './policy.js';
+import { toProblem } from './problem.js';
+import { RateLimitExceededError, RateLimitUnavailableError } from './rate-limit.errors.js';
+import { rateLimitFields } from './rate-limit.headers.js';
+
+const burst = resolvePolicy({ name: 'burst', limit: 10, window: '100ms' }, 'open');
+const hour = resolvePolicy({ name: 'hour', limit: 1000, window: '1h' }, 'open');
+
+describe('rateLimitFields', () => {
+  it('tells quota, window, remaining and seconds, rounded up', () => {
+    const decision = toDecision([burst, hour], [1, 9, 101, 0, 812, 1_729_001, 0]);
+
+    expect(rateLimitFields(decision)).toEqual([
+      ['RateLimit-Policy', '"burst";q=10, "hour";q=1000;w=3600'],
+      ['RateLimit', '"burst";r=9;t=1, "hour";r=812;t=1730'],
+    ]);
+  });
+
+  it('adds Retry-After to a refusal, never before the t of a violated policy', () => {
+    const decision = toDecision([burst, hour], [0, 5, 101, 0, 0, 3_700_000, 2001]);
+
+    const fields = new Map(rateLimitFields(decision));
+
+    expect(decision.violated).toEqual(['hour']);
+    expect(fields.get('Retry-After')).toBe('3');
+    const states = parseList(fields.get('RateLimit')!).map(([, parameters]) => parameters.get('t'));
+    expect(states).toEqual([1, 3]);
+  });
+
+  it('never sends a Retry-After below one second', () => {
+    expect(new Map(rateLimitFields(toDecision([burst], [0, 0, 9, 1]))).get('Retry-After')).toBe('1');
+  });
+
+  it('says nothing about a decision made without the server', () => {
+    expect(rateLimitFields(FALLBACK_DECISION)).toEqual([]);
+  });
+});
+
+describe('mergeDecisions', () => {
+  it('is a refusal when the last decision is one, and keeps every state', () => {
+    const merged = mergeDecisions([
+      toDecision([burst], [1, 9, 100, 0]),
+      toDecision([hour], [0, 0, 900, 800]),
+    ]);
+
+    expect(merged).toMatchObject({ allowed: false, violated: ['hour'], retryAfterMs: 800, source: 'redis' });
+    expect(merged.policies.map(({ name }) => name)).toEqual(['burst', 'hour']);
+  });
+});
+
+describe('toProblem', () => {
+  it('describes an exceeded quota', () => {
+    const error = new RateLimitExceededError(toDecision([burst], [0, 0, 900, 1200]));
+
+    expect(error.message).toBe('Rate limit exceeded: "burst"; retry in 1200 ms');
+    expect(toProblem(error)).toEqual({
+      type: 'https://iana.org/assignments/http-problem-types#quota-exceeded',
+      title: 'The quota for these requests is used up',
+      status: 429,
+      detail: 'Rate limit "burst" exceeded; retry in 2 s',
+      'violated-policies': ['burst'],
+    });
+  });
+
+  it('describes a missing decision', () => {
+    expect(toProblem(new RateLimitUnavailableError(['hour']))).toMatchObject({
+      type: 'https://iana.org/assignments/http-problem-types#temporary-reduced-capacity',
+      status: 503,
+      'violated-policies': ['hour'],
+    });
+  });
+});

@@ -1,0 +1,134 @@
+import { hostname } from 'node:os';
+import type { ConnectionOptions } from 'node:tls';
+import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
+import { backoffDelayMs } from '../common/index.js';
+import type { ResolvedConnection, ResolvedTls } from '../config/index.js';
+import { ROLE_SETTINGS, type ConnectionRole } from './roles.js';
+
+/** The raw client behind {@link REDIS}: a plain ioredis instance, no wrapper. */
+export type RedisClient = Redis | Cluster;
+
+/** Client names may not contain white space; `CLIENT LIST` shows `app:role:host:pid`. */
+export function clientName(app: string, role: ConnectionRole): string {
+  return [app, role, hostname(), process.pid].join(':').replace(/[^\x21-\x7e]/g, '_');
+}
+
+/** Creates a client for one role, not connected yet. The caller attaches the error listener. */
+export function createClient(target: ResolvedConnection, role: ConnectionRole, name: string): RedisClient {
+  const common = roleOptions(target, role, name);
+  if (target.mode === 'cluster') return createCluster(target, common);
+  return new Redis({ ...common, ...addressOptions(target), db: target.db });
+}
+
+/**
+ * Derives a client of another role from one that the user created: same server and credentials,
+ * our role settings.
+ */
+export function duplicateForRole(client: RedisClient, role: ConnectionRole, name: string): RedisClient {
+  const overrides = roleOptions(DEFAULT_TIMEOUTS, role, name);
+  return client instanceof Cluster
+    ? client.duplicate([], {
+        redisOptions: { ...client.options.redisOptions, ...overrides },
+        lazyConnect: true,
+      })
+    : client.duplicate(overrides);
+}
+
+const DEFAULT_TIMEOUTS = { connectTimeoutMs: 2000, commandTimeoutMs: 1500, socketTimeoutMs: 2000 };
+
+type Timeouts = Pick<ResolvedConnection, 'connectTimeoutMs' | 'commandTimeoutMs' | 'socketTimeoutMs'>;
+type Credentials = Partial<Pick<ResolvedConnection, 'username' | 'password' | 'tls'>>;
+
+function roleOptions(target: Timeouts & Credentials, role: ConnectionRole, name: string): RedisOptions {
+  const settings = ROLE_SETTINGS[role];
+  return {
+    // BullMQ duplicates worker clients and gives up on a lazy one whose first attempt fails.
+    lazyConnect: role !== 'worker',
+    connectionName: name,
+    ...(target.username === undefined ? {} : { username: target.username }),
+    ...(target.password === undefined ? {} : { password: target.password }),
+    ...(target.tls === undefined ? {} : { tls: tlsOptions(target.tls) }),
+    connectTimeout: target.connectTimeoutMs,
+    ...(settings.commandTimeout
+      ? { commandTimeout: target.commandTimeoutMs }
+      : { commandTimeout: undefined }),
+    socketTimeout: settings.socketTimeoutMs === 'default' ? target.socketTimeoutMs : settings.socketTimeoutMs,
+    disconnectTimeout: 300,
+    keepAlive: 10_000,
+    maxRetriesPerRequest: settings.maxRetriesPerRequest,
+    maxLoadingRetryTime: 100,
+    enableReadyCheck: true,
+    enableOfflineQueue: true,
+    retryStrategy: (attempt) => backoffDelayMs(attempt, { baseMs: 50, capMs: 1000 }),
+    reconnectOnError: reconnectOnceOnReadonly(),
+    ...(settings.protocol === undefined ? {} : { protocol: settings.protocol }),
+  };
+}
+
+/** Read by name: the material is not enumerable, so that it cannot be spread into a log. */
+function tlsOptions({ ca, cert, key, servername }: ResolvedTls): ConnectionOptions {
+  return {
+    minVersion: 'TLSv1.2',
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(servername === undefined ? {} : { servername }),
+  };
+}
+
+/**
+ * A replica that was promoted away answers READONLY to every write in flight. Each answer would
+ * ask for a reconnect of its own; one a second is enough.
+ */
+function reconnectOnceOnReadonly(): (error: Error) => boolean {
+  let lastMs = -Infinity;
+  return (error) => {
+    if (!error.message.startsWith('READONLY')) return false;
+    const now = performance.now();
+    if (now - lastMs < 1000) return false;
+    lastMs = now;
+    return true;
+  };
+}
+
+function addressOptions(target: Exclude<ResolvedConnection, { mode: 'cluster' }>): RedisOptions {
+  switch (target.mode) {
+    case 'single':
+      return { host: target.host, port: target.port };
+    case 'unix':
+      return { path: target.path };
+    case 'sentinel':
+      return {
+        sentinels: target.hosts.map(({ host, port }) => ({ host, port })),
+        name: target.name,
+        ...(target.sentinelUsername === undefined ? {} : { sentinelUsername: target.sentinelUsername }),
+        ...(target.sentinelPassword === undefined ? {} : { sentinelPassword: target.sentinelPassword }),
+        ...(target.sentinelTls === undefined
+          ? {}
+          : { sentinelTLS: tlsOptions(target.sentinelTls), enableTLSForSentinelMode: true }),
+        failoverDetector: true,
+        updateSentinels: true,
+        sentinelCommandTimeout: 500,
+        sentinelRetryStrategy: (attempt) => backoffDelayMs(attempt, { baseMs: 50, capMs: 1000 }),
+        sentinelReconnectStrategy: () => 5000,
+      };
+  }
+}
+
+function createCluster(
+  target: Extract<ResolvedConnection, { mode: 'cluster' }>,
+  redisOptions: RedisOptions,
+): Cluster {
+  const options: ClusterOptions = {
+    redisOptions,
+    lazyConnect: redisOptions.lazyConnect ?? true,
+    enableReadyCheck: true,
+    retryDelayOnFailover: 0,
+    slotsRefreshTimeout: 2000,
+    slotsRefreshInterval: 30_000,
+    maxRedirections: 16,
+    clusterRetryStrategy: (attempt) => backoffDelayMs(attempt, { baseMs: 100, capMs: 2000 }),
+  };
+  const nodes = target.nodes.map(({ host, port }) => ({ host, port }));
+  return new Cluster(nodes, options);
+}

@@ -1,0 +1,81 @@
+import type { ResolvedConnection } from '../config/index.js';
+import { clientName, createClient, duplicateForRole, type RedisClient } from './client-factory.js';
+import { ConnectionLog, type ConnectionLogger, type LogFormat } from './connection-log.js';
+import type { DeadlineQueue } from './deadline-queue.js';
+import { RedisExecutor } from './executor.js';
+import { ManagedConnection } from './managed-connection.js';
+import type { ConnectionRole } from './roles.js';
+
+/** What all groups of an application share. */
+export interface GroupContext {
+  app: string;
+  logger: ConnectionLogger;
+  logFormat: LogFormat;
+  deadlines: DeadlineQueue;
+}
+
+/** Where a group's clients come from: a configured server, or a client of the application. */
+export type GroupSource = { target: ResolvedConnection } | { client: RedisClient };
+
+/** The connections to one server, one per role, each opened when its role is first used. */
+export class ConnectionGroup {
+  private readonly links = new Map<ConnectionRole, ManagedConnection>();
+  private readonly executors = new Map<ConnectionRole, RedisExecutor>();
+  private closed = false;
+
+  constructor(
+    readonly name: string,
+    private readonly source: GroupSource,
+    private readonly context: GroupContext,
+  ) {}
+
+  /** The connection of a role, opened on first use. */
+  open(role: ConnectionRole): ManagedConnection {
+    const existing = this.links.get(role);
+    if (existing) return existing;
+    if (this.closed) throw new Error(`Connection "${this.name}" is closed`);
+    const link = this.create(role);
+    this.links.set(role, link);
+    return link.open();
+  }
+
+  /** The executor of a role, opening its connection on first use. */
+  executor(role: ConnectionRole): RedisExecutor {
+    let executor = this.executors.get(role);
+    if (!executor) {
+      executor = new RedisExecutor(this.open(role), this.context.deadlines);
+      this.executors.set(role, executor);
+    }
+    return executor;
+  }
+
+  /** Connections opened so far, in the order they were opened. */
+  opened(): readonly ManagedConnection[] {
+    return [...this.links.values()];
+  }
+
+  /** Refuses further connections; those that are open are closed by the registry. */
+  seal(): void {
+    this.closed = true;
+  }
+
+  private create(role: ConnectionRole): ManagedConnection {
+    const link = new ManagedConnection({ connection: this.name, role, ...this.createClient(role) });
+    new ConnectionLog(link, this.context.logger, this.context.logFormat).attach();
+    return link;
+  }
+
+  private createClient(role: ConnectionRole): Pick<ManagedConnection, 'client' | 'owned'> & {
+    target?: ResolvedConnection;
+  } {
+    const name = clientName(this.context.app, role);
+    if ('target' in this.source) {
+      const { target } = this.source;
+      return { client: createClient(target, role, name), owned: true, target };
+    }
+    const { client } = this.source;
+    return role === 'command'
+      ? { client, owned: false }
+      : { client: duplicateForRole(client, role, name), owned: true };
+  }
+}

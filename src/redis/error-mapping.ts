@@ -1,0 +1,79 @@
+import type { Outcome } from '../common/index.js';
+import {
+  RedisCallError,
+  RedisCommandError,
+  RedisTimeoutError,
+  RedisUnavailableError,
+} from './redis.errors.js';
+
+interface ClientError {
+  name?: unknown;
+  message?: unknown;
+  code?: unknown;
+}
+
+/** The call an error belongs to. */
+export interface FailedCall {
+  connection: string;
+  operation: string;
+  deadlineMs: number;
+}
+
+/** Replies that mean "not now, not here" rather than "this command is wrong". */
+const UNAVAILABLE_REPLIES = new Set(['LOADING', 'CLUSTERDOWN', 'MASTERDOWN', 'TRYAGAIN']);
+
+/**
+ * Turns whatever the client threw into one of our errors. Command names and arguments, which the
+ * client attaches to its errors, do not survive.
+ */
+export function toCallError(error: unknown, call: FailedCall): RedisCallError {
+  if (error instanceof RedisCallError) return error;
+  const { name, message, code } = describe(error);
+  const { connection, operation } = call;
+  const context = (outcome: Outcome) => ({ connection, operation, outcome });
+  if (name === 'ReplyError') {
+    const reply = /^[A-Z]+/.exec(message)?.[0] ?? 'ERR';
+    return UNAVAILABLE_REPLIES.has(reply)
+      ? new RedisUnavailableError(safeReply(message), context('refused'))
+      : new RedisCommandError(reply, safeReply(message), context('refused'));
+  }
+  if (message === 'Command timed out') return new RedisTimeoutError(call.deadlineMs, context('unknown'));
+  if (neverWritten(message)) return new RedisUnavailableError('not connected', context('not-sent'));
+  if (isTransportError(name, message, code)) {
+    return new RedisUnavailableError(code || 'connection lost', context('unknown'));
+  }
+  return new RedisCommandError('ERR', safeReply(message), context('not-sent'));
+}
+
+function describe(error: unknown): { name: string; message: string; code: string } {
+  const { name, message, code } = (typeof error === 'object' && error ? error : {}) as ClientError;
+  return {
+    name: typeof name === 'string' ? name : '',
+    message: typeof message === 'string' ? message : 'unknown error',
+    code: typeof code === 'string' ? code : '',
+  };
+}
+
+function neverWritten(message: string): boolean {
+  return message.startsWith("Stream isn't writeable and enableOfflineQueue");
+}
+
+function isTransportError(name: string, message: string, code: string): boolean {
+  return (
+    name === 'MaxRetriesPerRequestError' ||
+    name === 'AbortError' ||
+    name === 'ClusterAllFailedError' ||
+    message === 'Connection is closed.' ||
+    message.startsWith('Socket timeout') ||
+    /^E[A-Z_]+$/.test(code)
+  );
+}
+
+/** Keeps what the server says about the fault and masks what it quotes from the command. */
+export function safeReply(message: string): string {
+  return message
+    .split(/,? with args beginning with/)[0]!
+    .replace(/'[^']*'|"[^"]*"|`[^`]*`/g, "'...'")
+    .replace(/\s+/g, ' ')
+    .slice(0, 200);
+}

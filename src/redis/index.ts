@@ -1,0 +1,40 @@
+export { afterBootstrap } from './after-bootstrap.js';
+export { diagnoseBoot, type BootDiagnosis } from './boot-diagnosis.js';
+export { clientName, type RedisClient } from './client-factory.js';
+export type { ConnectionLogger, LogFormat } from './connection-log.js';
+export { ConnectionRegistry, type ConnectionRegistryInit, type OwnedServer } from './connection-registry.js';
+export { DrainRegistry, type DrainParticipant, type DrainState } from './drain-registry.js';
+export { DEFAULT_DEADLINE_MS, RedisExecutor, type CallOptions } from './executor.js';
+export { enableGracefulShutdown, type GracefulShutdownOptions } from './graceful-shutdown.js';
+export {
+  defineKeyspace,
+  Keyspace,
+  KeyspaceRegistry,
+  resolveTtl,
+  TTL_TIERS,
+  type KeyspaceDefinition,
+  type KeyspaceRow,
+  type KeyspaceValue,
+  type Ttl,
+  type TtlTier,
+} from './keyspace.js';
+export { ManagedConnection, type ConnectionSnapshot, type ConnectionState } from './managed-connection.js';
+export {
+  RedisBootError,
+  RedisCallError,
+  RedisCommandError,
+  RedisTimeoutError,
+  RedisUnavailableError,
+  type CallContext,
+} from './redis.errors.js';
+export { RedisModule, type RedisModuleExtras } from './redis.module.js';
+export type { RedisModuleOptions } from './redis.options.js';
+export {
+  DEFAULT_CONNECTION,
+  getRedisToken,
+  InjectRedis,
+  REDIS,
+  REDIS_CONFIGURATION,
+} from './redis.tokens.js';
+export { ROLE_SETTINGS, type ConnectionRole, type RoleSettings } from './roles.js';
+export type { LuaScript, ScriptArguments } from './script.js';

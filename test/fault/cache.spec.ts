@@ -1,0 +1,140 @@
+import { ConsoleLogger, Module, type INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import { RedisModule } from 'rednest';
+import { CacheModule, CacheService } from 'rednest/cache';
+import { eventually } from '../support/eventually.js';
+import { describeNative } from '../support/needs.js';
+import { uniquePrefix } from '../support/prefix.js';
+import { startNative, type NativeServer } from '../support/servers.js';
+import { TestLog } from '../support/test-log.js';
+
+/** Default `timeout` of the cache, in milliseconds. */
+const TIMEOUT_MS = 250;
+/** What no call may exceed, however loaded the machine is. */
+const BOUND_MS = 2_000;
+
+class CollectingLogger extends ConsoleLogger {
+  readonly lines: string[] = [];
+  override log(message: unknown): void {
+    this.lines.push(String(message));
+  }
+  override warn(message: unknown): void {
+    this.lines.push(String(message));
+  }
+}
+
+async function timed<T>(label: string, work: () => Promise<T>): Promise<{ value: T; tookMs: number }> {
+  const startedMs = performance.now();
+  const value = await work();
+  const tookMs = Math.round(performance.now() - startedMs);
+  process.stderr.write(`${label}: ${tookMs} ms\n`);
+  return { value, tookMs };
+}
+
+describeNative('CacheService without its server', () => {
+  let server: NativeServer;
+  let app: INestApplicationContext;
+  let cache: CacheService;
+  let logger: CollectingLogger;
+
+  beforeEach(async () => {
+    server = await startNative();
+
+    @Module({
+      imports: [
+        RedisModule.forRoot({ url: server.url, keyPrefix: uniquePrefix(), env: {}, logger: new TestLog() }),
+        CacheModule.forRoot(),
+      ],
+    })
+    class TestModule {}
+
+    logger = new CollectingLogger();
+    app = await NestFactory.createApplicationContext(TestModule, { logger });
+    logger.lines.length = 0;
+    cache = app.get(CacheService);
+    await cache.set('k', 'cached');
+  });
+  afterEach(async () => {
+    await app.close();
+    await server.stop();
+  });
+
+  it('computes while the server is frozen, after one timeout, and does not wait for the write', async () => {
+    server.freeze();
+
+    const { value, tookMs } = await timed('getOrSet, server frozen', () =>
+      cache.getOrSet('k', () => 'computed'),
+    );
+
+    expect(value).toBe('computed');
+    expect(tookMs).toBeGreaterThanOrEqual(TIMEOUT_MS - 5);
+    expect(tookMs).toBeLessThan(BOUND_MS);
+    expect(cache.stats()).toMatchObject({ readFailures: 1, loads: 1, pendingWrites: 1 });
+    await eventually('the write behind is given up', () => cache.stats().writeFailures === 1);
+    server.resume();
+  });
+
+  it('answers every call while the server is frozen', async () => {
+    server.freeze();
+
+    const { value, tookMs } = await timed('get, set, delete, getOrSet together, server frozen', () =>
+      Promise.all([
+        cache.get('k'),
+        cache.set('l', 1),
+        cache.delete('k'),
+        cache.getOrSet('m', () => 2, { timeout: 50 }),
+      ]),
+    );
+
+    expect(value).toEqual([undefined, false, { removed: 0, confirmed: false }, 2]);
+    expect(tookMs).toBeLessThan(BOUND_MS);
+    expect(cache.stats()).toMatchObject({ deleteFailures: 1 });
+    expect(logger.lines).toEqual(
+      expect.arrayContaining([
+        'Cache delete fails (ERR_REDIS_TIMEOUT): old values may be served until their time to live ends',
+      ]),
+    );
+    server.resume();
+  });
+
+  it('computes while the server is gone, and uses it again when it is back', async () => {
+    await server.kill();
+
+    const first = await timed('getOrSet, server just gone', () => cache.getOrSet('k', () => 'computed'));
+    await eventually('calls fail at once', async () => {
+      const startedMs = performance.now();
+      await cache.get('k');
+      return performance.now() - startedMs < 50;
+    });
+    const later = await timed('100 x getOrSet, server gone for longer', async () => {
+      for (let i = 0; i < 100; i += 1) await cache.getOrSet(['k', i], () => i);
+    });
+
+    expect(first.value).toBe('computed');
+    expect(first.tookMs).toBeLessThan(BOUND_MS);
+    expect(later.tookMs).toBeLessThan(BOUND_MS);
+    expect(await cache.delete('k')).toEqual({ removed: 0, confirmed: false });
+
+    await server.restart();
+    await eventually('the cache keeps values again', () => cache.set('k', 'again'));
+    expect(await cache.get('k')).toBe('again');
+  });
+
+  it('writes a line per change of state, not per call', async () => {
+    await server.kill();
+    await Promise.all(Array.from({ length: 50 }, (_, i) => cache.get(['k', i])));
+
+    expect(logger.lines.filter((line) => line.startsWith('Cache read'))).toHaveLength(1);
+  });
+
+  it('closes in time while the server is frozen and a write is pending', async () => {
+    server.freeze();
+    await cache.getOrSet('k', () => 'computed', { timeout: 50 });
+
+    const { tookMs } = await timed('close, server frozen', () => app.close());
+
+    expect(tookMs).toBeLessThan(5_000);
+    server.resume();
+  });
+});

@@ -1,0 +1,429 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { Module, type INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
+import {
+  DIAGNOSTICS,
+  DrainRegistry,
+  KeyspaceRegistry,
+  REDIS,
+  RedisModule,
+  type RedisClient,
+  type RedisModuleOptions,
+} from 'rednest';
+import { CacheModule, CacheService, type CacheOptions } from 'rednest/cache';
+import { eventually } from '../support/eventually.js';
+import { describeNative } from '../support/needs.js';
+import { uniquePrefix } from '../support/prefix.js';
+import { startEmbedded, startNative, type TestServer } from '../support/servers.js';
+import { TestLog } from '../support/test-log.js';
+
+interface Harness {
+  app: INestApplicationContext;
+  cache: CacheService;
+  redis: RedisClient;
+  keyPrefix: string;
+}
+
+async function start(place: string | RedisModuleOptions, options?: CacheOptions): Promise<Harness> {
+  const keyPrefix = uniquePrefix();
+  const target = typeof place === 'string' ? { url: place } : place;
+
+  @Module({
+    imports: [
+      RedisModule.forRoot({ ...target, keyPrefix, env: {}, logger: new TestLog() }),
+      CacheModule.forRoot(options),
+    ],
+  })
+  class TestModule {}
+
+  const app = await NestFactory.createApplicationContext(TestModule, { logger: false, abortOnError: false });
+  return { app, cache: app.get(CacheService), redis: app.get<RedisClient>(REDIS), keyPrefix };
+}
+
+/** A loader that ends when told to. */
+function manualLoader<T>(): { load: () => Promise<T>; finish: (value: T) => void; calls: () => number } {
+  let calls = 0;
+  let finish!: (value: T) => void;
+  const result = new Promise<T>((resolve) => (finish = resolve));
+  return { load: () => ((calls += 1), result), finish: (value) => finish(value), calls: () => calls };
+}
+
+const nextTurn = () => new Promise((resolve) => setTimeout(resolve, 20));
+
+function behaviour(startServer: () => Promise<TestServer>): void {
+  let server: TestServer;
+  let harness: Harness;
+  let cache: CacheService;
+
+  const rawKey = (id: string) => `${harness.keyPrefix}:cache:{default/${id}}:entry`;
+
+  beforeAll(async () => {
+    server = await startServer();
+  });
+  beforeEach(async () => {
+    harness = await start(server.url);
+    cache = harness.cache;
+  });
+  afterEach(() => harness.app.close());
+  afterAll(() => server.stop());
+
+  it.each([[null], [0], [''], [false], [{ a: [1, { b: null }] }], ['r1:ü€𝄞']])(
+    'round-trips %j',
+    async (value) => {
+      expect(await cache.set('k', value)).toBe(true);
+
+      expect(await cache.get('k')).toEqual(value);
+    },
+  );
+
+  it('returns undefined for a miss and null for a null', async () => {
+    await cache.set('null', null);
+
+    expect(await cache.get('null')).toBeNull();
+    expect(await cache.get('nothing')).toBeUndefined();
+    expect(cache.stats()).toMatchObject({ hits: 1, misses: 1, writes: 1 });
+  });
+
+  it('bounds every entry by its time to live, the default and one of its own', async () => {
+    await cache.set('default', 1);
+    await cache.set('own', 1, { ttl: '2s' });
+    await cache.getOrSet('loaded', async () => 1, { ttl: 'short' });
+
+    const ttls = await Promise.all(['default', 'own', 'loaded'].map((id) => harness.redis.pttl(rawKey(id))));
+
+    expect(ttls.every((ttl) => ttl > 0)).toBe(true);
+    expect(ttls[0]).toBeLessThanOrEqual(300_000);
+    expect(ttls[0]).toBeGreaterThan(290_000);
+    expect(ttls[1]).toBeLessThanOrEqual(2_000);
+    expect(ttls[2]).toBeLessThanOrEqual(30_000);
+    expect(ttls[2]).toBeGreaterThan(25_000);
+  });
+
+  it('loads once for 200 callers', async () => {
+    const { load, finish, calls } = manualLoader<{ id: number }>();
+
+    const callers = Array.from({ length: 200 }, () => cache.getOrSet(['user', 1], load));
+    await nextTurn();
+    finish({ id: 1 });
+    const values = await Promise.all(callers);
+
+    expect(calls()).toBe(1);
+    expect(new Set(values).size).toBe(1);
+    expect(cache.stats()).toMatchObject({ loads: 1, joined: 199, misses: 1 });
+    expect(await cache.get(['user', 1])).toEqual({ id: 1 });
+  });
+
+  it('hands a loader error to every waiter and caches nothing', async () => {
+    let calls = 0;
+    const failing = async () => {
+      calls += 1;
+      await nextTurn();
+      throw new Error('database is gone');
+    };
+
+    const results = await Promise.allSettled(Array.from({ length: 10 }, () => cache.getOrSet('k', failing)));
+
+    expect(calls).toBe(1);
+    expect(results.every((result) => result.status === 'rejected')).toBe(true);
+    expect(await harness.redis.exists(rawKey('k'))).toBe(0);
+    expect(await cache.getOrSet('k', () => 'next')).toBe('next');
+    expect(cache.stats()).toMatchObject({ loads: 2, loadFailures: 1 });
+  });
+
+  it('returns undefined from a loader without caching it, and caches null', async () => {
+    let loads = 0;
+    const twice = async (key: string, value: null | undefined) => {
+      for (let i = 0; i < 2; i += 1) {
+        expect(await cache.getOrSet(key, () => ((loads += 1), value))).toBe(value);
+      }
+    };
+
+    await twice('absent', undefined);
+    expect(loads).toBe(2);
+    await twice('null', null);
+    expect(loads).toBe(3);
+  });
+
+  it('does not let a load bring back what was deleted meanwhile', async () => {
+    const { load, finish } = manualLoader<string>();
+    const before = cache.getOrSet('k', load);
+    await nextTurn();
+
+    expect(await cache.delete('k')).toEqual({ removed: 0, confirmed: true });
+    const after = cache.getOrSet('k', () => 'new');
+    finish('old');
+
+    expect(await Promise.all([before, after])).toEqual(['old', 'new']);
+    expect(await cache.get('k')).toBe('new');
+    expect(cache.stats()).toMatchObject({ discardedWrites: 1, writes: 1, joined: 0 });
+  });
+
+  it('does not let a load overwrite what was set meanwhile', async () => {
+    const { load, finish } = manualLoader<string>();
+    const loading = cache.getOrSet('k', load);
+    await nextTurn();
+
+    await cache.set('k', 'set');
+    finish('old');
+
+    expect(await loading).toBe('old');
+    expect(await cache.get('k')).toBe('set');
+  });
+
+  it.each([
+    ['text something else wrote', 'hello'],
+    ['a broken entry', 'r1:{"a":'],
+    ['an entry of another version', 'r9:{}'],
+  ])('treats %s as a miss and replaces it', async (_name, text) => {
+    await harness.redis.set(rawKey('k'), text, 'PX', 60_000);
+
+    expect(await cache.get('k')).toBeUndefined();
+    expect(await cache.getOrSet('k', () => 'loaded')).toBe('loaded');
+    expect(await cache.get('k')).toBe('loaded');
+    expect(cache.stats()).toMatchObject({ corrupt: 2, misses: 2, hits: 1, readFailures: 0 });
+  });
+
+  it('treats a key of another type as a miss and replaces it', async () => {
+    await harness.redis.rpush(rawKey('k'), 'a', 'b');
+
+    expect(await cache.getOrSet('k', () => 'loaded')).toBe('loaded');
+    expect(await cache.get('k')).toBe('loaded');
+    expect(cache.stats()).toMatchObject({ corrupt: 1, readFailures: 0 });
+  });
+
+  it('deletes several entries in one call', async () => {
+    await Promise.all([cache.set('a', 1), cache.set(['b', 2], 1)]);
+
+    expect(await cache.delete('a', ['b', 2], 'c')).toEqual({ removed: 2, confirmed: true });
+    expect(await cache.get('a')).toBeUndefined();
+    expect(await cache.delete()).toEqual({ removed: 0, confirmed: true });
+  });
+
+  it('keeps namespaces apart', async () => {
+    const users = cache.namespace('users');
+    await Promise.all([users.set('k', 'user'), cache.set('k', 'default')]);
+
+    await cache.delete('k');
+
+    expect(await users.get('k')).toBe('user');
+    expect(await cache.get('k')).toBeUndefined();
+    expect(users.name).toBe('users');
+    expect(() => cache.namespace('')).toThrow(expect.objectContaining({ code: 'ERR_CONFIGURATION' }));
+  });
+
+  it('refuses a value it cannot keep when told to keep it, and returns it when it was loaded', async () => {
+    await expect(cache.set('k', 1n)).rejects.toMatchObject({ code: 'ERR_CACHE_ENCODE' });
+    expect(await cache.getOrSet('k', () => 2n)).toBe(2n);
+
+    expect(cache.stats()).toMatchObject({ writeFailures: 1, writes: 0 });
+  });
+
+  it('refuses an unusable key or time to live', async () => {
+    const configuration = { code: 'ERR_CONFIGURATION' };
+
+    await expect(cache.get('')).rejects.toMatchObject(configuration);
+    await expect(cache.set('k', 1, { ttl: 0 })).rejects.toMatchObject(configuration);
+    await expect(cache.getOrSet('k', () => 1, { timeout: -1 })).rejects.toMatchObject(configuration);
+    await expect(cache.delete('k', '')).rejects.toMatchObject(configuration);
+  });
+
+  it('registers its keyspace', () => {
+    expect(harness.app.get(KeyspaceRegistry).table()).toContainEqual(
+      expect.objectContaining({ pattern: '<prefix>:cache:{namespace/key}:entry', ttlMs: 'per-call' }),
+    );
+  });
+
+  it('tells subscribers what happens', async () => {
+    const events: string[] = [];
+    const listen = (message: unknown) => void events.push((message as { event: string }).event);
+    subscribe(DIAGNOSTICS.cache, listen);
+
+    await cache.getOrSet('k', () => 1);
+    await cache.get('k');
+    await cache.delete('k');
+    unsubscribe(DIAGNOSTICS.cache, listen);
+
+    expect(events).toEqual(['miss', 'load', 'write', 'hit', 'delete']);
+  });
+
+  it('keeps one value when loads, sets and deletes race', async () => {
+    const seed = Math.floor(Math.random() * 2 ** 31);
+    process.stderr.write(`cache race seed: ${seed}\n`);
+    const random = mulberry32(seed);
+    let version = 0;
+    const writer = async (): Promise<void> => {
+      for (let i = 0; i < 20; i += 1) {
+        await pause(random() * 4);
+        // As an application does: the source changes first, then the cache is told.
+        version += 1;
+        await (random() < 0.5 ? cache.delete('k') : cache.set('k', version));
+      }
+    };
+    const reader = async (): Promise<void> => {
+      for (let i = 0; i < 40; i += 1) {
+        await cache.getOrSet('k', async () => {
+          const read = version;
+          await pause(random() * 5);
+          return read;
+        });
+        await pause(random() * 2);
+      }
+    };
+
+    await Promise.all([writer(), ...Array.from({ length: 8 }, reader)]);
+    await harness.app.get(DrainRegistry).begin();
+
+    expect([undefined, version]).toContain(await cache.get('k'));
+  });
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function mulberry32(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+describe('CacheService on the embedded server', () => {
+  behaviour(startEmbedded);
+});
+describeNative('CacheService on redis-server', () => {
+  behaviour(startNative);
+});
+
+describe('CacheModule', () => {
+  let server: TestServer;
+  beforeAll(async () => {
+    server = await startEmbedded();
+  });
+  afterAll(() => server.stop());
+
+  it.each<[string, CacheOptions, RegExp]>([
+    ['options', { ttl: 'forever' as never, timeout: 0 }, /2 configuration faults/],
+    ['a connection', { connection: 'elsewhere' }, /No Redis connection is named "elsewhere"/],
+  ])('ends the start when it is given %s that cannot be used', async (_name, options, message) => {
+    // A start that fails leaves its connections to the end of the process: this one is the test's.
+    const client = new Redis(server.url);
+    client.on('error', () => undefined);
+    await client.ping();
+
+    @Module({
+      imports: [
+        RedisModule.forRoot({ client, env: {}, logger: new TestLog() }),
+        CacheModule.forRoot(options),
+      ],
+    })
+    class TestModule {}
+    const started = NestFactory.createApplicationContext(TestModule, { logger: false, abortOnError: false });
+
+    await expect(started).rejects.toThrow(message);
+    await client.quit();
+  });
+
+  it('takes its options from a factory', async () => {
+    @Module({
+      imports: [
+        RedisModule.forRoot({ url: server.url, keyPrefix: uniquePrefix(), env: {}, logger: new TestLog() }),
+        CacheModule.forRootAsync({ useFactory: () => ({ namespace: 'pages', ttl: '1s' as const }) }),
+      ],
+    })
+    class TestModule {}
+    const app = await NestFactory.createApplicationContext(TestModule, {
+      logger: false,
+      abortOnError: false,
+    });
+
+    expect(app.get(CacheService).name).toBe('pages');
+    await app.close();
+  });
+
+  it('waits at shutdown for values that are being written', async () => {
+    const { app, cache, keyPrefix } = await start(server.url);
+    const other = await start(server.url);
+
+    await cache.getOrSet('k', () => 'last');
+    expect(cache.stats().pendingWrites).toBe(1);
+    await app.close();
+
+    expect(cache.stats()).toMatchObject({ pendingWrites: 0, writes: 1 });
+    expect(await other.redis.exists(`${keyPrefix}:cache:{default/k}:entry`)).toBe(1);
+    await other.app.close();
+  });
+});
+
+describeNative('CacheService round trips', () => {
+  let server: TestServer;
+  let harness: Harness;
+  beforeAll(async () => {
+    server = await startNative();
+    harness = await start(server.url);
+  });
+  afterAll(async () => {
+    await harness.app.close();
+    await server.stop();
+  });
+
+  /** Commands the server ran during `work`; the server is private to this suite. */
+  async function commandsOf(work: () => Promise<unknown>): Promise<Record<string, number>> {
+    await harness.redis.config('RESETSTAT');
+    await work();
+    const stats = await harness.redis.info('commandstats');
+    const calls = [...stats.matchAll(/cmdstat_([a-z|]+):calls=(\d+)/g)].map(([, name, count]) => [
+      name,
+      Number(count),
+    ]);
+    return Object.fromEntries(calls.filter(([name]) => name !== 'config|resetstat' && name !== 'info'));
+  }
+
+  it('are one per call', async () => {
+    const { cache } = harness;
+
+    expect(await commandsOf(() => cache.set('k', 1))).toEqual({ set: 1 });
+    expect(await commandsOf(() => cache.get('k'))).toEqual({ get: 1 });
+    expect(await commandsOf(() => cache.getOrSet('k', () => 2))).toEqual({ get: 1 });
+    expect(await commandsOf(() => cache.delete('k', 'l', 'm'))).toEqual({ unlink: 1 });
+  });
+
+  it('are one read and one write for a miss, however many wait', async () => {
+    const { cache } = harness;
+    const work = () =>
+      Promise.all(Array.from({ length: 200 }, () => cache.getOrSet('many', () => nextTurn().then(() => 1))));
+
+    expect(await commandsOf(work)).toEqual({ get: 1, set: 1 });
+  });
+});
+
+describeNative('CacheService on a Cluster', () => {
+  let server: TestServer;
+  let harness: Harness;
+  beforeAll(async () => {
+    server = await startNative(['--cluster-enabled', 'yes']);
+    const node = new Redis(server.url);
+    node.on('error', () => undefined);
+    await node.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
+    await eventually('the cluster is up', async () => /cluster_state:ok/.test(await node.cluster('INFO')));
+    await node.quit();
+    harness = await start({ cluster: { nodes: [`127.0.0.1:${server.port}`] } });
+  });
+  afterAll(async () => {
+    await harness?.app.close();
+    await server.stop();
+  });
+
+  it('reads, writes and deletes entries of many slots', async () => {
+    const { cache } = harness;
+    const keys = Array.from({ length: 50 }, (_, i) => ['user', i]);
+
+    expect(await Promise.all(keys.map((key) => cache.set(key, key)))).toEqual(keys.map(() => true));
+    expect(await Promise.all(keys.map((key) => cache.getOrSet(key, () => 'loaded')))).toEqual(keys);
+    expect(await cache.delete(...keys)).toEqual({ removed: 50, confirmed: true });
+    expect(await cache.get(keys[0]!)).toBeUndefined();
+  });
+});

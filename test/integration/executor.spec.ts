@@ -1,0 +1,121 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createHash } from 'node:crypto';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import {
+  ConnectionRegistry,
+  DIAGNOSTICS,
+  REDIS,
+  RedisCommandError,
+  RedisTimeoutError,
+  type CallFailureDiagnostic,
+  type LuaScript,
+  type RedisClient,
+} from 'rednest';
+import type { TestingModule } from '@nestjs/testing';
+import { createModule, inject } from '../support/app.js';
+import { uniquePrefix } from '../support/prefix.js';
+import { startEmbedded, type TestServer } from '../support/servers.js';
+
+let server: TestServer;
+let module: TestingModule;
+beforeAll(async () => {
+  server = await startEmbedded();
+  module = await createModule({ redis: { url: server.url } });
+});
+afterAll(async () => {
+  await module.close();
+  await server.stop();
+});
+
+const executor = () => inject(module, ConnectionRegistry).executor();
+
+function script(lua: string): LuaScript<readonly [string], readonly [string], string> {
+  return { name: 'probe', lua, sha1: createHash('sha1').update(lua).digest('hex') };
+}
+
+describe('RedisExecutor', () => {
+  it('returns what the call returns', async () => {
+    const key = uniquePrefix();
+
+    await executor().run('probe.set', (redis) => redis.set(key, '1', 'PX', 1000));
+
+    expect(await executor().run('probe.get', (redis) => redis.get(key))).toBe('1');
+  });
+
+  it('ends a call at its deadline and says that its effect is unknown', async () => {
+    const key = uniquePrefix();
+
+    const error = await executor()
+      .run('probe.block', (redis) => redis.blpop(key, 1), { deadlineMs: 30 })
+      .catch((caught: unknown) => caught);
+
+    expect(error).toBeInstanceOf(RedisTimeoutError);
+    expect(error).toMatchObject({ outcome: 'unknown', deadlineMs: 30, operation: 'probe.block' });
+  });
+
+  it('reports a refusal with the first word of the reply and without arguments', async () => {
+    const key = uniquePrefix();
+    const redis = inject<RedisClient>(module, REDIS);
+    await redis.set(key, 'x', 'PX', 10_000);
+
+    const error = await executor()
+      .run('probe.push', (client) => client.lpush(key, 'secret-canary'))
+      .catch((caught: unknown) => caught);
+
+    expect(error).toBeInstanceOf(RedisCommandError);
+    expect(error).toMatchObject({ reply: 'WRONGTYPE', outcome: 'refused' });
+    expect(JSON.stringify(error) + (error as Error).stack).not.toContain('canary');
+  });
+
+  it('turns a throw inside the call into a rejection', async () => {
+    const failing = executor().run('probe.throw', () => {
+      throw new TypeError('before anything was sent');
+    });
+
+    await expect(failing).rejects.toMatchObject({ code: 'ERR_REDIS_COMMAND', outcome: 'not-sent' });
+  });
+
+  it('runs a script the server has not seen, then by hash alone', async () => {
+    const probe = script(`return KEYS[1] .. ARGV[1] -- ${uniquePrefix()}`);
+    const redis = inject<RedisClient>(module, REDIS);
+
+    expect(await executor().script('probe.script', probe, ['k'], ['v'])).toBe('kv');
+    expect(await redis.script('EXISTS', probe.sha1)).toEqual([1]);
+    await redis.script('FLUSH');
+    expect(await executor().script('probe.script', probe, ['k'], ['v'])).toBe('kv');
+  });
+
+  it('publishes failures on its diagnostics channel', async () => {
+    const seen: CallFailureDiagnostic[] = [];
+    const listener = (message: unknown) => void seen.push(message as CallFailureDiagnostic);
+    subscribe(DIAGNOSTICS.command, listener);
+
+    await executor()
+      .run('probe.fail', (redis) => redis.call('NOSUCHCOMMAND', 'secret-canary'))
+      .catch(() => undefined);
+
+    unsubscribe(DIAGNOSTICS.command, listener);
+    expect(seen).toEqual([
+      {
+        connection: 'default',
+        role: 'command',
+        operation: 'probe.fail',
+        code: 'ERR_REDIS_COMMAND',
+        outcome: 'refused',
+      },
+    ]);
+  });
+
+  it('settles 2,000 calls whose deadlines and answers race', async () => {
+    const calls = Array.from({ length: 2000 }, (_, index) =>
+      executor()
+        .run('probe.race', (redis) => redis.echo(`${index}`), { deadlineMs: 1 + (index % 7) })
+        .then(
+          (value) => value === `${index}`,
+          (error: unknown) => error instanceof RedisTimeoutError,
+        ),
+    );
+
+    expect((await Promise.all(calls)).every(Boolean)).toBe(true);
+  });
+});
