@@ -30,4 +30,5 @@ export default {
     ],
   },
   testTimeout: 15_000,
+  maxWorkers: 2,
 };

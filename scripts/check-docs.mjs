@@ -49,6 +49,7 @@ function checkMembers(owner, ownerName) {
   for (const member of owner.members?.values() ?? []) {
     const declaration = member.declarations?.[0];
     if (!declaration || member.name.startsWith('__')) continue;
+    if (member.flags & ts.SymbolFlags.TypeParameter || member.name === '#private') continue;
     const flags = ts.getCombinedModifierFlags(declaration);
     if (flags & ts.ModifierFlags.Private) continue;
     if (ts.isParameter(declaration) || ts.isConstructorDeclaration(declaration)) continue;

@@ -31,8 +31,8 @@ export class AppModule {
         RedisModule.forRoot({
           env,
           embedded,
-          app: env['REDIS_APP_NAME'] || 'campaigns',
           logFormat: settings.logFormat,
+          ...(env['REDIS_APP_NAME'] ? {} : { app: 'campaigns' }),
         }),
         CacheModule.forRoot(),
         RateLimitModule.forRoot({ defaultPolicies: routePolicies(settings.rateLimit) }),

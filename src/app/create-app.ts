@@ -1,17 +1,19 @@
 import 'reflect-metadata';
-import { ConsoleLogger, type INestApplication, type LoggerService } from '@nestjs/common';
+import type { INestApplication, LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { AppOptions } from './app.module.js';
 import { AppModule } from './app.module.js';
+import { ServiceLogger } from './service-logger.js';
 
 /** Creates the service, not listening yet. */
-export async function createApp(options: AppOptions, logger?: LoggerService): Promise<INestApplication> {
+export async function createApp(
+  options: AppOptions,
+  logger?: LoggerService | false,
+): Promise<INestApplication> {
   const { settings } = options;
   return NestFactory.create(AppModule.forRoot(options), await createAdapter(settings.httpAdapter), {
-    logger:
-      logger ?? new ConsoleLogger({ json: settings.logFormat === 'json', colors: process.stdout.isTTY }),
+    logger: logger ?? new ServiceLogger(settings.logFormat),
     abortOnError: false,
-    bufferLogs: false,
   });
 }
 

@@ -14,7 +14,9 @@ export interface ConnectionDiagnostic {
 
 /** Payload of {@link DIAGNOSTICS.command}: a call through the executor failed. */
 export interface CallFailureDiagnostic {
+  /** Name of the connection as configured. */
   connection: string;
+  /** Role of the connection that carried the call, such as `command`. */
   role: string;
   /** Operation name the capability gave, such as `cache.get`. */
   operation: string;
@@ -26,6 +28,7 @@ export interface CallFailureDiagnostic {
 
 /** Payload of {@link DIAGNOSTICS.cache}. Keys are not part of it. */
 export interface CacheDiagnostic {
+  /** What happened. `bypass`: a read failed or timed out; `corrupt`: an entry was unusable. */
   event:
     | 'hit'
     | 'miss'
@@ -41,7 +44,9 @@ export interface CacheDiagnostic {
 
 /** Payload of {@link DIAGNOSTICS.rateLimit}. Identities are not part of it. */
 export interface RateLimitDiagnostic {
+  /** Name of the policy; one message per policy of a call. */
   policy: string;
+  /** Whether the policy let the call pass. */
   allowed: boolean;
   /** Who decided: the server, or the fallback while the server was unreachable. */
   source: 'redis' | 'fallback';
@@ -49,15 +54,21 @@ export interface RateLimitDiagnostic {
 
 /** Payload of {@link DIAGNOSTICS.queue}. */
 export interface QueueDiagnostic {
+  /** What happened. `deduplicated`: the notification had a job already. */
   event: 'added' | 'deduplicated' | 'add-failed' | 'started' | 'completed' | 'failed' | 'drained';
+  /** Name of the queue, without the key prefix. */
   queue: string;
+  /** Name of the job; absent where it is not known. */
   jobName?: string;
+  /** Id of the job; absent where there is none, as for a failed add. */
   jobId?: string;
 }
 
 /** Payload of {@link DIAGNOSTICS.shutdown}. */
 export interface ShutdownDiagnostic {
+  /** Step just reached. `handlers-timeout`: handlers were still running when their share of time ended. */
   phase: 'draining' | 'handlers-done' | 'handlers-timeout' | 'connections-closed';
+  /** Milliseconds since the drain began; for `connections-closed`, since closing began. */
   elapsedMs: number;
 }
 

@@ -52,10 +52,15 @@ export type ResolvedConnection = ConnectionPlace &
 
 /** The complete configuration of one application; frozen, safe to print. */
 export interface RednestConfiguration {
+  /** Name of the application in client names. */
   readonly app: string;
+  /** Start of every key Rednest writes. */
   readonly keyPrefix: string;
+  /** Where this runs; anything unknown counts as production. */
   readonly environment: Environment;
+  /** How long start-up waits for the servers. */
   readonly bootTimeoutMs: number;
+  /** Budget of the whole shutdown: handlers, HTTP and connections. */
   readonly shutdownTimeoutMs: number;
   /** By name; `default` is the first one and missing only while {@link embedded} is set. */
   readonly connections: ReadonlyMap<string, ResolvedConnection>;

@@ -14,6 +14,7 @@ export interface RoleCount {
 export interface ConnectionsReport extends RoleCount {
   /** Only roles in use. */
   readonly roles: Readonly<Partial<Record<ConnectionRole, RoleCount>>>;
+  /** One entry per connection and role opened so far. */
   readonly connections: readonly ConnectionSnapshot[];
 }
 

@@ -27,6 +27,7 @@ export interface RedisHealthPlace {
 
 /** What a check that is `up` reports. Never a secret. */
 export interface RedisHealthDetails extends RedisHealthPlace, ServerFacts {
+  /** Always `true`; a check that is `down` reports `false`. */
   readonly connected: true;
   /** Round trip of PING in milliseconds, two decimals. */
   readonly latencyMs: number;

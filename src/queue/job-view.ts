@@ -7,10 +7,15 @@ export type JobViewState = JobState | 'unknown';
 
 /** A job as its owner may see it: no payload, no stack. */
 export interface JobView {
+  /** Job id; carries the name of the queue. */
   readonly id: string;
+  /** Name of the queue, without the key prefix. */
   readonly queue: string;
+  /** Name of the job, which decides the handler. */
   readonly name: string;
+  /** Tenant the job belongs to; `null` for jobs of the system itself. */
   readonly tenantId: string | null;
+  /** State at the time of reading; `unknown` when the job is gone meanwhile. */
   readonly state: JobViewState;
   /** Attempts finished so far. */
   readonly attemptsMade: number;

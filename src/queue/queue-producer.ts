@@ -30,6 +30,7 @@ export class QueueProducer {
 
   /** @internal */
   constructor(
+    /** Name of the queue, without the key prefix. */
     readonly name: QueueName,
     /** The BullMQ queue, for everything this class does not cover. */
     readonly raw: Queue,

@@ -9,6 +9,7 @@ export class QueueUnavailableError extends RednestError {
   override readonly code = 'ERR_QUEUE_UNAVAILABLE';
 
   constructor(
+    /** Name of the queue the job was meant for. */
     readonly queue: string,
     /** `not-sent` and `refused`: the job is not queued. `unknown`: it may be. */
     readonly outcome: Outcome,
@@ -25,7 +26,10 @@ export class UnknownQueueError extends RednestError {
   override readonly name = 'UnknownQueueError';
   override readonly code = 'ERR_QUEUE_UNKNOWN';
 
-  constructor(readonly queue: string) {
+  constructor(
+    /** Name that was asked for. */
+    readonly queue: string,
+  ) {
     super(`Queue "${queue}" is not registered; add QueueModule.forFeature(['${queue}']) to a module`);
   }
 }
@@ -36,7 +40,9 @@ export class UnhandledJobError extends RednestError {
   override readonly code = 'ERR_JOB_UNHANDLED';
 
   constructor(
+    /** Name of the queue the job came from. */
     readonly queue: string,
+    /** Name of the job no handler is registered for. */
     readonly jobName: string,
   ) {
     super(`Queue "${queue}" has no handler for job "${jobName}"; add a method with @OnJob('${jobName}')`);

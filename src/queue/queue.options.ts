@@ -28,12 +28,19 @@ export interface QueueModuleOptions {
 
 /** {@link QueueModuleOptions} with every value set, durations in milliseconds. */
 export interface ResolvedQueueOptions {
+  /** Name of the Redis connection the queues live on. */
   readonly connection: string;
+  /** Whether this process adds jobs, runs them, or both. */
   readonly role: QueueRole;
+  /** Longest time an add may take. */
   readonly addTimeoutMs: number;
+  /** How long completed jobs are kept. */
   readonly keepCompletedMs: number;
+  /** How long failed jobs are kept. */
   readonly keepFailedMs: number;
+  /** Attempts before a job counts as failed. */
   readonly attempts: number;
+  /** Delay before the second attempt; doubles with each further one. */
   readonly backoffMs: number;
 }
 

@@ -4,16 +4,19 @@ import type { ResolvedPolicy } from './policy.js';
 export interface RateLimitPolicyState {
   /** Name of the policy. */
   readonly name: string;
+  /** Most units the window holds. */
   readonly limit: number;
   /** Units that still fit now. */
   readonly remaining: number;
   /** Milliseconds until nothing is counted any more and `remaining` is `limit`. 0 when unused. */
   readonly resetMs: number;
+  /** Length of the window. */
   readonly windowMs: number;
 }
 
 /** Answer of the limiter. A refusal is an answer, not an error. */
 export interface RateLimitDecision {
+  /** Whether every policy had room; only then was anything counted. */
   readonly allowed: boolean;
   /** Names of the policies without room; empty when allowed. */
   readonly violated: readonly string[];

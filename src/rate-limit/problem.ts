@@ -3,9 +3,13 @@ import { retryAfterSeconds } from './rate-limit.headers.js';
 
 /** Body of a refusal: a problem document. @see https://www.rfc-editor.org/rfc/rfc9457 */
 export interface RateLimitProblem {
+  /** Kind of problem, from the IANA registry of HTTP problem types. */
   readonly type: string;
+  /** Short text, the same for every problem of one type. */
   readonly title: string;
+  /** 429 for a refusal, 503 when no decision could be made. */
   readonly status: 429 | 503;
+  /** What happened to this request and when to come back. */
   readonly detail: string;
   /** Names of the policies without room, or, with status 503, that could not be evaluated. */
   readonly 'violated-policies': readonly string[];

@@ -31,6 +31,7 @@ import { RoutePlanner, type PlannedPolicy } from './route-planner.js';
 export class RateLimitGuard implements CanActivate {
   // Injected by token everywhere, so that a subclass without a constructor inherits it.
   constructor(
+    /** The module's options, checked; for subclasses. */
     @Inject(RATE_LIMIT_OPTIONS) protected readonly options: ResolvedRateLimitOptions,
     @Inject(PolicyEvaluator) private readonly evaluator: PolicyEvaluator,
     @Inject(RoutePlanner) private readonly planner: RoutePlanner,

@@ -34,11 +34,15 @@ export interface RateLimitModuleOptions {
 export interface ResolvedRateLimitOptions {
   /** `undefined` for the default connection. */
   readonly connection: string | undefined;
+  /** How long a decision waits for Redis. */
   readonly timeoutMs: number;
+  /** What applies without Redis to policies that do not say it themselves. */
   readonly onError: RateLimitOnError;
+  /** Bits of an IPv6 address that identify a client. */
   readonly ipv6Prefix: number;
   /** Named policies, by name. */
   readonly policies: ReadonlyMap<string, RoutePolicy>;
+  /** Policies of routes without `@RateLimit`, names replaced by what they mean. */
   readonly defaultPolicies: readonly RoutePolicy[];
 }
 

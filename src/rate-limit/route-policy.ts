@@ -20,7 +20,10 @@ export type RateLimitScope = 'global' | 'class' | 'route';
 
 /** A {@link Policy} as the guard applies it. */
 export interface RoutePolicy extends Policy {
-  /** Whom a request counts for: the client's address, or what a function says. @default 'ip' */
+  /**
+   * Whom a request counts for: the client's address, or what a function says; `undefined` from it
+   * means that the policy does not apply. @default 'ip'
+   */
   key?: 'ip' | RateLimitKeyFunction;
   /**
    * Which requests share the counter.

@@ -6,8 +6,11 @@ export type LogFormat = 'pretty' | 'json';
 
 /** The part of Nest's logger that connection events use. */
 export interface ConnectionLogger {
+  /** Takes what went well: connected, ready, closed on purpose. */
   log(message: unknown): void;
+  /** Takes a lost connection and the attempts to get it back. */
   warn(message: unknown): void;
+  /** Takes connection errors, by code and without their arguments. */
   error(message: unknown): void;
 }
 

@@ -11,12 +11,15 @@ import type { ConnectionRole } from './roles.js';
 
 /** Something the registry stops after the last connection has ended, such as an embedded server. */
 export interface OwnedServer {
+  /** Ends the server. Called once, after the last connection closed; must settle. */
   stop(): Promise<void>;
 }
 
 /** Constructor arguments of {@link ConnectionRegistry}. */
 export interface ConnectionRegistryInit {
+  /** Checked configuration; its connections are opened on first use. */
   configuration: RednestConfiguration;
+  /** What all connections share: name of the application, loggers, drain state. */
   context: GroupContext;
   /** Client of the application for the default connection. */
   client?: RedisClient;

@@ -75,17 +75,17 @@ export class DrainRegistry {
     const startedMs = performance.now();
     this.current = 'draining';
     this.publish('draining', startedMs);
-    const pending = new Map<string, Promise<void>>();
+    const pending = new Map<DrainParticipant, Promise<void>>();
     const controller = new AbortController();
     for (const participant of this.participants) {
       const done = participant
         .drain(controller.signal)
         .catch(() => undefined)
-        .then(() => void pending.delete(participant.name));
-      pending.set(participant.name, done);
+        .then(() => void pending.delete(participant));
+      pending.set(participant, done);
     }
     const inTime = await settledWithin(pending.values(), this.handlersBudgetMs);
-    this.unfinishedNames = [...pending.keys()];
+    this.unfinishedNames = [...pending.keys()].map(({ name }) => name);
     if (!inTime) controller.abort();
     this.current = 'drained';
     this.publish(inTime ? 'handlers-done' : 'handlers-timeout', startedMs);

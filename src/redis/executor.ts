@@ -47,9 +47,29 @@ export class RedisExecutor {
    */
   run<T>(operation: string, call: (client: RedisClient) => Promise<T>, options?: CallOptions): Promise<T> {
     const deadlineMs = options?.deadlineMs ?? DEFAULT_DEADLINE_MS;
-    return this.link.isReady
-      ? this.dispatch(operation, call, deadlineMs)
-      : this.dispatchWhenReady(operation, call, deadlineMs);
+    if (!this.link.isReady && this.isHopeless()) return Promise.reject(this.refused(operation));
+    return new Promise<T>((resolve, reject) => {
+      let stopWaiting: (() => void) | undefined;
+      const deadline = this.deadlines.add(deadlineMs, () => {
+        stopWaiting?.();
+        reject(this.expired(operation, deadlineMs, stopWaiting ? 'not-sent' : 'unknown'));
+      });
+      const send = (): void => {
+        stopWaiting = undefined;
+        this.invoke(call).then(
+          (value) => {
+            deadline.cancel();
+            resolve(value);
+          },
+          (error: unknown) => {
+            deadline.cancel();
+            reject(this.failed(operation, deadlineMs, error));
+          },
+        );
+      };
+      if (this.link.isReady) send();
+      else stopWaiting = this.link.onceReady(send);
+    });
   }
 
   /**
@@ -78,28 +98,6 @@ export class RedisExecutor {
     return this.run(operation, call, options);
   }
 
-  private dispatch<T>(
-    operation: string,
-    call: (client: RedisClient) => Promise<T>,
-    deadlineMs: number,
-  ): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const deadline = this.deadlines.add(deadlineMs, () =>
-        reject(this.expired(operation, deadlineMs, 'unknown')),
-      );
-      this.invoke(call).then(
-        (value) => {
-          deadline.cancel();
-          resolve(value);
-        },
-        (error: unknown) => {
-          deadline.cancel();
-          reject(this.failed(operation, deadlineMs, error));
-        },
-      );
-    });
-  }
-
   /** Also turns what `call` throws synchronously into a rejection. */
   private invoke<T>(call: (client: RedisClient) => Promise<T>): Promise<T> {
     try {
@@ -109,35 +107,15 @@ export class RedisExecutor {
     }
   }
 
-  private dispatchWhenReady<T>(
-    operation: string,
-    call: (client: RedisClient) => Promise<T>,
-    deadlineMs: number,
-  ): Promise<T> {
-    const state = this.link.client.status;
-    if (this.link.downForMs > this.failFastAfterMs || state === 'end') {
-      return Promise.reject(
-        this.unavailable(operation, `${state} for ${Math.round(this.link.downForMs)} ms`),
-      );
-    }
-    const startedMs = performance.now();
-    return new Promise<T>((resolve, reject) => {
-      const deadline = this.deadlines.add(deadlineMs, () => {
-        stopWaiting();
-        reject(this.expired(operation, deadlineMs, 'not-sent'));
-      });
-      const stopWaiting = this.link.onceReady(() => {
-        deadline.cancel();
-        const leftMs = Math.max(1, Math.round(deadlineMs - (performance.now() - startedMs)));
-        resolve(this.dispatch(operation, call, leftMs));
-      });
-    });
+  /** Whether waiting for the connection is not worth a caller's time. */
+  private isHopeless(): boolean {
+    return this.link.downForMs > this.failFastAfterMs || this.link.client.status === 'end';
   }
 
-  private unavailable(operation: string, reason: string): RedisCallError {
-    return this.report(
-      new RedisUnavailableError(reason, { connection: this.link.connection, operation, outcome: 'not-sent' }),
-    );
+  private refused(operation: string): RedisCallError {
+    const { connection, downForMs, client } = this.link;
+    const reason = `${client.status} for ${Math.round(downForMs)} ms`;
+    return this.report(new RedisUnavailableError(reason, { connection, operation, outcome: 'not-sent' }));
   }
 
   private expired(operation: string, deadlineMs: number, outcome: 'not-sent' | 'unknown'): RedisCallError {

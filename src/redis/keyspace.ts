@@ -55,7 +55,10 @@ export class Keyspace<Parts extends readonly string[] = readonly string[]> {
   readonly ttlMs: number | undefined;
 
   /** @internal use {@link defineKeyspace} */
-  constructor(readonly definition: KeyspaceDefinition<Parts>) {
+  constructor(
+    /** The declaration, frozen. */
+    readonly definition: KeyspaceDefinition<Parts>,
+  ) {
     const { ttl, name } = definition;
     this.ttlMs = ttl === 'none' || ttl === 'per-call' ? undefined : resolveTtl(ttl, `${name}.ttl`);
   }
@@ -97,11 +100,17 @@ export function defineKeyspace<const Parts extends readonly string[]>(
 
 /** One row of the table of keyspaces. */
 export interface KeyspaceRow {
+  /** Capability that owns the keys. */
   readonly capability: string;
+  /** Name within the capability. */
   readonly name: string;
+  /** Form of the keys, as in {@link Keyspace.pattern}. */
   readonly pattern: string;
+  /** Time to live in milliseconds; `none`: kept until deleted, `per-call`: the caller decides. */
   readonly ttlMs: number | 'none' | 'per-call';
+  /** What is stored under a key. */
   readonly value: KeyspaceValue;
+  /** One sentence on what the keys are for. */
   readonly description: string;
 }
 

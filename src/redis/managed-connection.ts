@@ -15,9 +15,11 @@ export type ConnectionState =
 export interface ConnectionSnapshot {
   /** Configured name of the server. */
   readonly connection: string;
+  /** What the connection is for. */
   readonly role: ConnectionRole;
   /** Where it goes, without credentials. */
   readonly target: string;
+  /** State entered last. */
   readonly state: ConnectionState;
   /** Milliseconds in this state. */
   readonly stateForMs: number;
@@ -42,10 +44,15 @@ export interface ManagedConnectionInit {
  * readiness without a listener each, and ends within a deadline whatever the server does.
  */
 export class ManagedConnection {
+  /** Configured name of the server. */
   readonly connection: string;
+  /** What the connection is for; decides its timeouts and retries. */
   readonly role: ConnectionRole;
+  /** The ioredis client itself. */
   readonly client: RedisClient;
+  /** Whether Rednest closes it; `false` for a client handed in by the application. */
   readonly owned: boolean;
+  /** Where it goes, without credentials. */
   readonly target: string;
   /** Where it leads; absent for a client handed in by the application. */
   readonly address: ConnectionTarget | undefined;

@@ -109,11 +109,11 @@ describeNative('RedisHealthModule without its server', () => {
     });
     const cached = await ask('ready');
     const live = await ask('live');
-    note('readiness, server frozen', frozen as Answer);
+    note('readiness, server frozen', frozen);
     note('readiness, result shared', cached);
 
-    expect((frozen as Answer).tookMs).toBeLessThan(BOUND_MS);
-    expect((frozen as Answer).body.details['redis']).toMatchObject({
+    expect(frozen.tookMs).toBeLessThan(BOUND_MS);
+    expect(frozen.body.details['redis']).toMatchObject({
       status: 'down',
       connection: 'default',
       port: server.port,
@@ -151,10 +151,10 @@ describeNative('RedisHealthModule without its server', () => {
     });
     const live = await ask('live');
     const connections = await ask('connections');
-    note('readiness, server gone', gone as Answer);
+    note('readiness, server gone', gone);
 
-    expect((gone as Answer).tookMs).toBeLessThan(BOUND_MS);
-    expect((gone as Answer).body.details['redis']).toMatchObject({
+    expect(gone.tookMs).toBeLessThan(BOUND_MS);
+    expect(gone.body.details['redis']).toMatchObject({
       connected: false,
       message: expect.stringMatching(/^health\.ping: Redis connection "default" is unavailable/),
     });

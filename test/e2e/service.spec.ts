@@ -1,0 +1,222 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { INestApplication } from '@nestjs/common';
+import { randomUUID } from 'node:crypto';
+import { EmbeddedRedis } from 'rednest/embedded';
+import { ConnectionRegistry, REDIS, type RedisClient } from 'rednest';
+import { createApp } from '../../src/app/create-app.js';
+import { CampaignStore, InMemoryCampaignStore } from '../../src/app/campaigns/campaign.store.js';
+import { eventually } from '../support/eventually.js';
+import { describeNative } from '../support/needs.js';
+import { startNative, type TestServer } from '../support/servers.js';
+
+interface Reply {
+  status: number;
+  headers: Headers;
+  body: Record<string, unknown>;
+}
+
+/** What every combination of HTTP adapter and server must do alike. */
+function suite(httpAdapter: 'fastify' | 'express', startServer?: () => Promise<TestServer>): void {
+  let app: INestApplication;
+  let server: TestServer | undefined;
+  let url: string;
+
+  beforeAll(async () => {
+    server = await startServer?.();
+    app = await createApp(
+      {
+        settings: { port: 0, httpAdapter, queueRole: 'both', rateLimit: 1000, logFormat: 'json' },
+        env: {
+          REDIS_APP_NAME: `e2e-${randomUUID().slice(0, 8)}`,
+          ...(server ? { REDIS_URL: server.url } : {}),
+        },
+        embedded: EmbeddedRedis,
+      },
+      false,
+    );
+    await app.listen(0, '127.0.0.1');
+    url = await app.getUrl();
+  });
+  afterAll(async () => {
+    await app.close();
+    await server?.stop();
+  });
+
+  async function request(path: string, init: RequestInit = {}): Promise<Reply> {
+    const response = await fetch(`${url}${path}`, { ...init, signal: AbortSignal.timeout(5000) });
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (await response.json()) as Reply['body'],
+    };
+  }
+
+  function notify(tenantId: string, body: object): Promise<Reply> {
+    return request(`/tenants/${tenantId}/notifications`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+  }
+
+  const notification = (dedupeKey: string, channel = 'email') => ({
+    type: 'welcome',
+    channel,
+    to: 'a@example.com',
+    dedupeKey,
+    body: 'Hi',
+  });
+
+  it('R9 answers live, ready, all and redis with 200', async () => {
+    for (const path of ['/health/live', '/health/ready', '/health', '/health/redis']) {
+      expect(await request(path)).toMatchObject({ status: 200, body: { status: 'ok' } });
+    }
+  });
+
+  it('R9 says where Redis is, connected, latency and role', async () => {
+    const { body } = await request('/health/redis');
+
+    expect((body['info'] as { redis: object }).redis).toMatchObject({
+      host: '127.0.0.1',
+      port: expect.any(Number),
+      connected: true,
+      latencyMs: expect.any(Number),
+      role: 'master',
+      serverVersion: expect.any(String),
+    });
+  });
+
+  it('R29 counts connections per role within the budget: command, producer, worker', async () => {
+    const { body } = await request('/health');
+
+    const { roles } = (body['info'] as { connections: { roles: Record<string, { open: number }> } })
+      .connections;
+    expect(Object.entries(roles).map(([role, { open }]) => [role, open])).toEqual([
+      ['command', 1],
+      ['producer', 1],
+      ['worker', 1],
+    ]);
+  });
+
+  it('R29 holds 3 connections and one blocking reader per worker on the server', async () => {
+    const registry = app.get(ConnectionRegistry);
+    const list = (await app.get<RedisClient>(REDIS).client('LIST')) as string;
+    const { app: name } = registry.configuration;
+
+    const mine = list.split('\n').filter((line) => line.includes(`name=${name}:`));
+    expect(mine).toHaveLength(3 + 5);
+  });
+
+  it('R12 reads a campaign from the store once and from the cache afterwards', async () => {
+    const store = app.get<InMemoryCampaignStore>(CampaignStore, { strict: false });
+    const before = store.reads;
+
+    const first = await request('/campaigns/c7');
+    const rest = await Promise.all(Array.from({ length: 20 }, () => request('/campaigns/c7')));
+
+    expect(first.body).toMatchObject({ id: 'c7', name: 'Campaign 7' });
+    expect(rest.every(({ status, body }) => status === 200 && body['id'] === 'c7')).toBe(true);
+    expect(store.reads - before).toBe(1);
+  });
+
+  it('answers an unknown campaign and an unknown route with problem documents', async () => {
+    for (const path of ['/campaigns/c101', '/nowhere']) {
+      const { status, headers, body } = await request(path);
+      expect(status).toBe(404);
+      expect(headers.get('content-type')).toContain('application/problem+json');
+      expect(body).toMatchObject({ title: 'Not Found', status: 404 });
+    }
+  });
+
+  it('R21 takes a notification, delivers it and shows its state', async () => {
+    const { status, body } = await notify('acme', notification(randomUUID()));
+
+    expect(status).toBe(202);
+    expect(body).toEqual({ jobId: expect.any(String), deduplicated: false });
+    const done = await eventually('the notification is delivered', async () => {
+      const reply = await request(`/tenants/acme/notifications/${String(body['jobId'])}`);
+      return reply.body['state'] === 'completed' && reply;
+    });
+    expect(done.body).toMatchObject({ queue: 'notifications__email', result: { channel: 'email' } });
+  });
+
+  it('R18 gives the second request with a key the same job', async () => {
+    const key = randomUUID();
+
+    const first = await notify('acme', notification(key));
+    const second = await notify('acme', notification(key, 'sms'));
+
+    expect([first.status, second.status]).toEqual([202, 202]);
+    expect(second.body).toEqual({ jobId: first.body['jobId'], deduplicated: true });
+  });
+
+  it('R18 R27 makes exactly one job of 100 concurrent requests and remembers it for 24 h', async () => {
+    const key = randomUUID();
+
+    const replies = await Promise.all(Array.from({ length: 100 }, () => notify('burst', notification(key))));
+
+    expect(new Set(replies.map(({ body }) => body['jobId'])).size).toBe(1);
+    expect(replies.filter(({ body }) => body['deduplicated'] === false)).toHaveLength(1);
+    const { keyPrefix } = app.get(ConnectionRegistry).configuration;
+    const ttlMs = await app.get<RedisClient>(REDIS).pttl(`${keyPrefix}:queue:{burst}:once:welcome:${key}`);
+    expect(ttlMs).toBeGreaterThanOrEqual(86_340_000);
+    expect(ttlMs).toBeLessThanOrEqual(86_400_000);
+  });
+
+  it('R18 hides a notification from other tenants', async () => {
+    const { body } = await notify('acme', notification(randomUUID()));
+
+    const other = await request(`/tenants/evil/notifications/${String(body['jobId'])}`);
+
+    expect(other.status).toBe(404);
+  });
+
+  it('names the fields of a request that is not valid', async () => {
+    const { status, headers, body } = await notify('acme', { ...notification('k'), channel: 'pigeon' });
+
+    expect(status).toBe(400);
+    expect(headers.get('content-type')).toContain('application/problem+json');
+    expect(body).toMatchObject({ status: 400, errors: [{ field: 'channel' }] });
+  });
+
+  it('R17 sends the limit fields on every route but health', async () => {
+    const limited = await request('/campaigns/c1');
+    const tenant = await request('/tenants/acme/notifications/none');
+    const health = await request('/health');
+
+    expect(limited.headers.get('ratelimit-policy')).toBe('"client";q=1000;w=60');
+    expect(tenant.headers.get('ratelimit-policy')).toContain('"tenant";q=10000;w=60');
+    expect(health.headers.get('ratelimit-policy')).toBeNull();
+  });
+}
+
+describe('reference service on Fastify and the embedded engine', () => suite('fastify'));
+describe('reference service on Express and the embedded engine', () => suite('express'));
+describeNative('reference service on Fastify and a redis-server', () => suite('fastify', startNative));
+describeNative('reference service on Express and a redis-server', () => suite('express', startNative));
+
+describe('reference service over its limit', () => {
+  it('R17 answers 429 with Retry-After to the client that exceeds it, and never on health', async () => {
+    const app = await createApp(
+      {
+        settings: { port: 0, httpAdapter: 'fastify', queueRole: 'producer', rateLimit: 3, logFormat: 'json' },
+        env: { REDIS_APP_NAME: 'e2e-limit' },
+        embedded: EmbeddedRedis,
+      },
+      false,
+    );
+    await app.listen(0, '127.0.0.1');
+    const url = await app.getUrl();
+
+    const statuses: number[] = [];
+    for (let index = 0; index < 4; index += 1) statuses.push((await fetch(`${url}/campaigns/c1`)).status);
+    const refused = await fetch(`${url}/campaigns/c1`);
+    const health = await fetch(`${url}/health`);
+
+    expect(statuses).toEqual([200, 200, 200, 429]);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    expect(await refused.json()).toMatchObject({ status: 429 });
+    expect(health.status).toBe(200);
+    await app.close();
+  });
+});
