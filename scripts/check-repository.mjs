@@ -81,7 +81,9 @@ function findForbidden(file, text) {
 }
 
 /** @param {string} text @param {number} index */
-const lineOf = (text, index) => text.slice(0, index).split('\n').length;
+function lineOf(text, index) {
+  return text.slice(0, index).split('\n').length;
+}
 
 /** Every subpath has its folder and its page, every public folder its subpath. */
 function findSubpathFaults() {

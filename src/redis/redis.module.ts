@@ -17,6 +17,7 @@ import type { RednestConfiguration } from '../config/index.js';
 import { ConnectionRegistry } from './connection-registry.js';
 import { DeadlineQueue } from './deadline-queue.js';
 import { DrainRegistry } from './drain-registry.js';
+import { HttpDrain } from './http-drain.js';
 import { KeyspaceRegistry } from './keyspace.js';
 import type { RedisModuleOptions } from './redis.options.js';
 import { DEFAULT_CONNECTION, getRedisToken, REDIS, REDIS_CONFIGURATION } from './redis.tokens.js';
@@ -99,7 +100,7 @@ export class RedisModule
   implements OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
 {
   private readonly diagnostics = new DiagnosticsPublisher<ShutdownDiagnostic>(DIAGNOSTICS.shutdown);
-  private httpTimer: NodeJS.Timeout | undefined;
+  private readonly http = new HttpDrain();
 
   constructor(
     private readonly registry: ConnectionRegistry,
@@ -127,16 +128,12 @@ export class RedisModule
 
   /** Nest stops the HTTP server next; requests that do not end in their share of time are cut. */
   beforeApplicationShutdown(): void {
-    const server: unknown = this.adapterHost?.httpAdapter?.getHttpServer?.();
-    if (!hasCloseAllConnections(server)) return;
-    const budgetMs = this.registry.configuration.shutdownTimeoutMs * SHARES.http;
-    this.httpTimer = setTimeout(() => server.closeAllConnections(), budgetMs);
-    this.httpTimer.unref();
+    this.http.begin(this.adapterHost, this.registry.configuration.shutdownTimeoutMs * SHARES.http);
   }
 
   /** HTTP and workers have drained: the connections end. */
   async onApplicationShutdown(): Promise<void> {
-    clearTimeout(this.httpTimer);
+    this.http.end();
     const startedMs = performance.now();
     const budgetMs = this.registry.configuration.shutdownTimeoutMs * SHARES.connections;
     await this.registry.close(Math.min(1000, budgetMs));
@@ -145,10 +142,6 @@ export class RedisModule
       elapsedMs: Math.round(performance.now() - startedMs),
     }));
   }
-}
-
-function hasCloseAllConnections(server: unknown): server is { closeAllConnections(): void } {
-  return typeof (server as { closeAllConnections?: unknown } | undefined)?.closeAllConnections === 'function';
 }
 
 function createRegistry(started: StartedServers, options: RedisModuleOptions): ConnectionRegistry {
