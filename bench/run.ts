@@ -24,11 +24,12 @@ const { values: flags } = parseArgs({
     only: { type: 'string', multiple: true },
     server: { type: 'string', multiple: true },
     rounds: { type: 'string' },
+    revision: { type: 'string' },
   },
 });
 
 /** Rounds per kind of server; the native one carries the figures that gates look at. */
-const ROUNDS = flags.quick ? { native: 1, embedded: 1, boot: 1 } : { native: 15, embedded: 7, boot: 11 };
+const ROUNDS = flags.quick ? { native: 1, embedded: 1, boot: 1 } : { native: 11, embedded: 5, boot: 9 };
 const SCALE = flags.quick ? 0.05 : 1;
 
 function isWanted(list: readonly string[] | undefined, name: string): boolean {
@@ -99,6 +100,7 @@ async function run(): Promise<Results> {
   return {
     date: new Date().toISOString().slice(0, 10),
     command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+    ...(flags.revision === undefined ? {} : { revision: flags.revision }),
     callsInFlight: LANES,
     environment,
     servers,

@@ -152,7 +152,12 @@ function defaultOf(property: ts.PropertySignature): string {
   const tag = ts.getJSDocTags(property).find(({ tagName }) => tagName.text === 'default');
   if (!tag) return property.questionToken ? '' : 'required';
   const text = oneLine(ts.getTextOfJSDocComment(tag.comment));
-  return /^(?:'[^']*'|[\d_.]+|true|false)$/.test(text) ? `\`${text}\`` : text;
+  return /^(?:[\d_.]+|true|false)$/.test(text) ? `\`${text}\`` : withCode(text);
+}
+
+/** Marks literals and names of variables in a text as code. */
+function withCode(text: string): string {
+  return text.replace(/(?<![\w`])(?:'[\w.-]+'|[A-Z]+(?:_[A-Z]+)+|process\.env)(?![\w`])/g, '`$&`');
 }
 
 function meaningOf(property: ts.PropertySignature): string {

@@ -20,7 +20,7 @@ export interface BenchApplication {
   readonly limiter: RateLimiter;
   readonly queues: QueueService;
   /** The raw client of the second connection, for floors and peers. */
-  floor(role?: 'command' | 'producer'): RedisClient;
+  readonly floor: (role?: 'command' | 'producer') => RedisClient;
   close(): Promise<void>;
 }
 

@@ -23,6 +23,8 @@ export interface ServerResult {
 export interface Results {
   readonly date: string;
   readonly command: string;
+  /** Commit that was measured, as given with `--revision`. */
+  readonly revision?: string;
   readonly callsInFlight: number;
   readonly environment: Environment;
   readonly servers: readonly ServerResult[];

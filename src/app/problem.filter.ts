@@ -1,7 +1,7 @@
-import { Catch, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import { Catch, HttpStatus, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { redactText } from 'rednest';
-import { toProblem } from './problem.js';
+import { healthResult, toProblem } from './problem.js';
 
 /** Answers every error as a problem document (RFC 9457), with `Retry-After` where waiting helps. */
 @Catch()
@@ -11,9 +11,14 @@ export class ProblemFilter implements ExceptionFilter {
   constructor(private readonly adapterHost: HttpAdapterHost) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
+    const { httpAdapter } = this.adapterHost;
+    const health = healthResult(error);
+    if (health) {
+      httpAdapter.reply(host.switchToHttp().getResponse(), health, HttpStatus.SERVICE_UNAVAILABLE);
+      return;
+    }
     const body = toProblem(error);
     if (body.status === 500) this.logger.error(redactText(error instanceof Error ? (error.stack ?? '') : ''));
-    const { httpAdapter } = this.adapterHost;
     const response: unknown = host.switchToHttp().getResponse();
     httpAdapter.setHeader(response, 'Content-Type', 'application/problem+json');
     if (typeof body['retryAfterMs'] === 'number') {

@@ -1,4 +1,4 @@
-import { HttpException, HttpStatus } from '@nestjs/common';
+import { HttpException, HttpStatus, ServiceUnavailableException } from '@nestjs/common';
 import { isRednestError, type RednestError } from 'rednest';
 
 /** Problem document of RFC 9457. */
@@ -28,6 +28,13 @@ const UNAVAILABLE = new Set(['ERR_QUEUE_UNAVAILABLE', 'ERR_REDIS_UNAVAILABLE', '
 export function problem(status: number, detail?: string, extensions: object = {}): Problem {
   const title = TITLES[status] ?? 'Error';
   return { type: 'about:blank', title, status, ...(detail === undefined ? {} : { detail }), ...extensions };
+}
+
+/** The result of a failed health check, which has a form of its own that probes know. */
+export function healthResult(error: unknown): object | undefined {
+  if (!(error instanceof ServiceUnavailableException)) return undefined;
+  const body = error.getResponse();
+  return typeof body === 'object' && 'details' in body ? body : undefined;
 }
 
 /** Maps whatever a handler threw to a problem document. Unknown errors show nothing of themselves. */

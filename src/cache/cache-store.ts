@@ -45,7 +45,10 @@ export class CacheStore {
   async read(key: string, timeoutMs: number): Promise<CacheEntry | undefined> {
     let text: string | null;
     try {
-      text = await this.executor.run('cache.get', (client) => client.get(key), { deadlineMs: timeoutMs });
+      text = await this.executor.run('cache.get', (client) => client.get(key), {
+        deadlineMs: timeoutMs,
+        idempotent: true,
+      });
     } catch (error) {
       return this.readFailed(error);
     }

@@ -7,8 +7,9 @@ export interface Codec {
 }
 
 /**
- * JSON. `null` round-trips; `undefined`, functions and symbols are refused instead of vanishing;
- * keys that would reach an object's prototype are dropped when reading.
+ * JSON. `null` round-trips; `undefined`, a function or a symbol is refused as a value, and inside one
+ * it is left out as `JSON.stringify` does; keys that would reach an object's prototype are dropped
+ * when reading. Errors do not quote the text.
  */
 export const jsonCodec: Codec = Object.freeze({
   encode(value: unknown): string {
@@ -17,9 +18,13 @@ export const jsonCodec: Codec = Object.freeze({
     return text;
   },
   decode(text: string): unknown {
-    return text.includes('"__proto__"') || text.includes('\\u')
-      ? JSON.parse(text, dropPrototypeKeys)
-      : JSON.parse(text);
+    const hasPrototypeKey = text.includes('"__proto__"') || text.includes('\\u');
+    try {
+      return hasPrototypeKey ? JSON.parse(text, dropPrototypeKeys) : JSON.parse(text);
+    } catch {
+      // The parser's own message quotes the stored text.
+      throw new SyntaxError('The stored text is not JSON');
+    }
   },
 });
 

@@ -26,6 +26,16 @@ export interface CallFailureDiagnostic {
   outcome: 'not-sent' | 'refused' | 'unknown';
 }
 
+/** Payload of {@link DIAGNOSTICS.circuit}: the circuit breaker of a connection opened or closed. */
+export interface CircuitDiagnostic {
+  /** Name of the server as configured. */
+  connection: string;
+  /** State entered. */
+  state: 'open' | 'closed';
+  /** How long it had been open, in milliseconds; 0 when it opens. */
+  openMs: number;
+}
+
 /** Payload of {@link DIAGNOSTICS.cache}. Keys are not part of it. */
 export interface CacheDiagnostic {
   /** What happened. `bypass`: a read failed or timed out; `corrupt`: an entry was unusable. */
@@ -81,6 +91,8 @@ export const DIAGNOSTICS = Object.freeze({
   connection: 'rednest:connection',
   /** {@link CallFailureDiagnostic} */
   command: 'rednest:command:failure',
+  /** {@link CircuitDiagnostic} */
+  circuit: 'rednest:circuit',
   /** {@link CacheDiagnostic} */
   cache: 'rednest:cache',
   /** {@link RateLimitDiagnostic} */

@@ -24,7 +24,7 @@ const UNIT_MS: Record<DurationUnit, number> = {
   h: 3_600_000,
   d: 86_400_000,
 };
-const PATTERN = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
+const PATTERN = /^(\d+)(?:\.(\d+))?(ms|s|m|h|d)$/;
 const YEAR_MS = 365 * UNIT_MS.d;
 
 /**
@@ -59,7 +59,9 @@ function toMilliseconds(value: unknown): number | undefined {
   if (typeof value !== 'string') return undefined;
   const match = PATTERN.exec(value);
   if (!match) return undefined;
-  const ms = Number(match[1]) * UNIT_MS[match[2] as DurationUnit];
+  const [, whole = '', fraction = '', unit] = match;
+  // Division last: 1.001 * 1000 is not 1001 in binary fractions, 1001 * 1000 / 1000 is.
+  const ms = (Number(whole + fraction) * UNIT_MS[unit as DurationUnit]) / 10 ** fraction.length;
   return Number.isSafeInteger(ms) ? ms : undefined;
 }
 

@@ -6,6 +6,7 @@ export {
   DiagnosticsPublisher,
   type CacheDiagnostic,
   type CallFailureDiagnostic,
+  type CircuitDiagnostic,
   type ConnectionDiagnostic,
   type QueueDiagnostic,
   type RateLimitDiagnostic,

@@ -9,15 +9,24 @@ const PREFIX = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
  * braces, glob characters, white space and control characters become `%XX`. Two different parts
  * never escape to the same text.
  *
- * @throws {ConfigurationError} when the part is empty, or text that UTF-8 cannot carry
+ * @throws {ConfigurationError} when the part is empty, neither text nor a finite number, or text that
+ * UTF-8 cannot carry
  */
 export function escapeKeyPart(part: string | number): string {
-  const text = String(part);
+  const text = partText(part);
   if (text === '') throw new ConfigurationError('A key part is empty; give a non-empty identifier');
   if (LONE_SURROGATE.test(text)) {
     throw new ConfigurationError('A key part holds a lone surrogate, which UTF-8 cannot carry');
   }
   return text.replace(UNSAFE, percentEncode);
+}
+
+/** A missing id must not turn into the key that everybody without an id shares. */
+function partText(part: unknown): string {
+  if (typeof part === 'string') return part;
+  if (typeof part === 'number' && Number.isFinite(part)) return String(part);
+  const kind = typeof part === 'number' || part === null ? String(part) : typeof part;
+  throw new ConfigurationError(`A key part is ${kind}; give text or a finite number`);
 }
 
 function percentEncode(char: string): string {

@@ -107,7 +107,10 @@ export interface RednestOptions extends ConnectionOptions {
   app?: string;
   /** Start of every key: letters, digits and `. _ - :`. @default REDIS_KEY_PREFIX, else {@link app} */
   keyPrefix?: string;
-  /** @default NODE_ENV; `development` without it, `production` when it has any other value */
+  /**
+   * Where this runs. In `production` the embedded engine is refused and a missing `app` gives a warning.
+   * @default NODE_ENV; `development` without it, `production` when it has any other value
+   */
   environment?: Environment;
   /** Further servers by name. `default` is reserved for the one at the top level. */
   connections?: Readonly<Record<string, ConnectionOptions>>;

@@ -1,4 +1,5 @@
 import { UnrecoverableError, type Job } from 'bullmq';
+import { ConfigurationError } from '../common/index.js';
 import { openEnvelope } from './job-envelope.js';
 import { ANY_JOB, ON_JOB, type JobContext } from './queue.decorators.js';
 import { UnhandledJobError } from './queue.errors.js';
@@ -9,8 +10,14 @@ type Handler = (data: unknown, context: JobContext) => unknown;
 export class JobDispatcher {
   private readonly handlers = new Map<string, Handler>();
 
+  /** @throws {ConfigurationError} when two methods take the same job */
   constructor(instance: object) {
     for (const [jobName, method] of handlerMethods(instance)) {
+      if (this.handlers.has(jobName)) {
+        throw new ConfigurationError(
+          `${instance.constructor.name} has two methods with @OnJob('${jobName}'); keep one of them`,
+        );
+      }
       this.handlers.set(jobName, method.bind(instance) as Handler);
     }
   }
@@ -31,7 +38,14 @@ export class JobDispatcher {
   }
 }
 
-function* handlerMethods(instance: object): Generator<[string, (...args: never[]) => unknown]> {
+type Method = (...args: never[]) => unknown;
+
+/**
+ * Methods with `@OnJob`, inherited ones included. An override runs in place of what it overrides,
+ * for the job it names itself or else the one its parent names.
+ */
+function* handlerMethods(instance: object): Generator<[string, Method]> {
+  const found = new Set<string | symbol>();
   for (
     let prototype: object | null = Object.getPrototypeOf(instance) as object;
     prototype && prototype !== Object.prototype;
@@ -41,7 +55,9 @@ function* handlerMethods(instance: object): Generator<[string, (...args: never[]
       const value: unknown = Object.getOwnPropertyDescriptor(prototype, key)?.value;
       if (typeof value !== 'function') continue;
       const jobName: unknown = Reflect.getMetadata(ON_JOB, value);
-      if (typeof jobName === 'string') yield [jobName, value as (...args: never[]) => unknown];
+      if (typeof jobName !== 'string' || found.has(key)) continue;
+      found.add(key);
+      yield [jobName, (instance as Record<string | symbol, Method>)[key]!];
     }
   }
 }

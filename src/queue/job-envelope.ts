@@ -15,13 +15,12 @@ export function envelope<Data>(data: Data, tenantId: string | null): JobEnvelope
 
 /** Reads the data of a job, also of one that was added without an envelope. */
 export function openEnvelope(stored: unknown): JobEnvelope {
-  if (
-    typeof stored === 'object' &&
-    stored !== null &&
-    (stored as { v?: unknown }).v === 1 &&
-    'data' in stored
-  ) {
-    return stored as JobEnvelope;
-  }
-  return envelope(stored, null);
+  return isEnvelope(stored) ? stored : envelope(stored, null);
+}
+
+/** `data` may be missing: JSON drops it when the payload is `undefined`. */
+function isEnvelope(stored: unknown): stored is JobEnvelope {
+  if (typeof stored !== 'object' || stored === null) return false;
+  const { v, tenantId } = stored as { v?: unknown; tenantId?: unknown };
+  return v === 1 && (tenantId === null || typeof tenantId === 'string');
 }

@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { JobsOptions, Queue } from 'bullmq';
-import { DIAGNOSTICS, DiagnosticsPublisher, isRednestError, type QueueDiagnostic } from '../common/index.js';
-import type { RedisCallError, RedisExecutor } from '../redis/index.js';
+import {
+  DIAGNOSTICS,
+  DiagnosticsPublisher,
+  isRednestError,
+  type QueueDiagnostic,
+  type RednestError,
+} from '../common/index.js';
+import type { RedisCallError, RedisCommandError, RedisExecutor } from '../redis/index.js';
 import { envelope } from './job-envelope.js';
 import { toJobView, type JobView } from './job-view.js';
 import type { QueueName } from './queue-name.js';
@@ -52,9 +58,13 @@ export class QueueProducer {
    */
   async add(jobName: string, data: unknown, options: AddJobOptions = {}): Promise<string> {
     const { tenantId = null, jobId = this.newJobId(), ...jobOptions } = options;
-    await this.call('queue.add', () =>
-      this.raw.add(jobName, envelope(data, tenantId), { ...jobOptions, jobId }),
-    );
+    const insert = () => this.raw.add(jobName, envelope(data, tenantId), { ...jobOptions, jobId });
+    try {
+      await this.call('queue.add', insert);
+    } catch (error) {
+      this.publish({ event: 'add-failed', queue: this.name, jobName, jobId });
+      throw error;
+    }
     this.publish({ event: 'added', queue: this.name, jobName, jobId });
     return jobId;
   }
@@ -67,20 +77,20 @@ export class QueueProducer {
    */
   find(jobId: string, tenantId: string | null): Promise<JobView | undefined> {
     return this.call('queue.find', async () => {
+      // The state first: a job that was completed by then has its result when it is read.
+      const state = await this.raw.getJobState(jobId);
       const job = await this.raw.getJob(jobId);
       if (!job) return undefined;
-      const state = await job.getState();
       const view = toJobView(job, state);
       return view.tenantId === tenantId ? view : undefined;
     });
   }
 
-  /** Runs a call on the producer's connection with its deadline and errors. @internal */
-  async call<T>(operation: string, run: () => Promise<T>): Promise<T> {
+  /** Every call may be sent again: reads are harmless, and an add carries the id of its job. */
+  private async call<T>(operation: string, run: () => Promise<T>): Promise<T> {
     try {
-      return await this.executor.run(operation, run, { deadlineMs: this.addTimeoutMs });
+      return await this.executor.run(operation, run, { deadlineMs: this.addTimeoutMs, idempotent: true });
     } catch (error) {
-      this.publish({ event: 'add-failed', queue: this.name });
       throw toQueueError(this.name, error);
     }
   }
@@ -90,9 +100,23 @@ export class QueueProducer {
   }
 }
 
+/** Codes that mean the server cannot be used now. */
+const AWAY: ReadonlySet<string> = new Set([
+  'ERR_REDIS_UNAVAILABLE',
+  'ERR_REDIS_TIMEOUT',
+  'ERR_REDIS_OVERLOADED',
+]);
+
+/** Replies of a server that takes no writes now: memory, disk or replicas are missing, or it is a replica. */
+const NO_WRITES: ReadonlySet<string> = new Set(['OOM', 'MISCONF', 'NOREPLICAS', 'READONLY']);
+
+function isFull(error: RednestError): boolean {
+  return NO_WRITES.has((error as Partial<RedisCommandError>).reply ?? '');
+}
+
 /** @internal */
 export function toQueueError(queue: string, error: unknown): unknown {
-  if (isRednestError(error, 'ERR_REDIS_UNAVAILABLE') || isRednestError(error, 'ERR_REDIS_TIMEOUT')) {
+  if (isRednestError(error) && (AWAY.has(error.code) || isFull(error))) {
     const { outcome } = error as unknown as RedisCallError;
     return new QueueUnavailableError(queue, outcome, RETRY_AFTER_MS, { cause: error });
   }

@@ -153,6 +153,7 @@ export class QueueService {
     await this.run(queue, () =>
       this.executor.script('queue.once.settle', SETTLE_ONCE, [key], [jobId], {
         deadlineMs: this.options.addTimeoutMs,
+        idempotent: true,
       }),
     );
   }

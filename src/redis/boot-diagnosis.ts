@@ -25,7 +25,7 @@ const byText = (pattern: RegExp) => (_code: string, message: string) => pattern.
 
 const RULES: readonly Rule[] = [
   {
-    matches: byCode('WRONGPASS'),
+    matches: (code, message) => code === 'WRONGPASS' || /^ERR invalid password/i.test(message),
     permanent: true,
     advice: 'the server refused the user name or password; check REDIS_USERNAME and REDIS_PASSWORD',
   },
@@ -78,10 +78,19 @@ const RULES: readonly Rule[] = [
       'UNABLE_TO_GET_ISSUER_CERT',
       'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
       'CERT_HAS_EXPIRED',
+      'CERT_NOT_YET_VALID',
+      'CERT_REVOKED',
+      'HOSTNAME_MISMATCH',
       'ERR_TLS_CERT_ALTNAME_INVALID',
     ),
     permanent: true,
     advice: 'the server certificate is not trusted for this host; check REDIS_TLS_CA_FILE and the host name',
+  },
+  {
+    matches: (code) => /^ERR_SSL_.*ALERT/.test(code),
+    permanent: true,
+    advice:
+      'the server ended the TLS handshake; if it asks for a client certificate, set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE',
   },
   {
     matches: byCode('ECONNREFUSED'),
@@ -100,8 +109,9 @@ const RULES: readonly Rule[] = [
   },
 ];
 
-/** Explains why a connection did not become ready. */
-export function diagnoseBoot(error: Error | undefined): BootDiagnosis {
+/** Explains why a connection did not become ready. For a Cluster the last node's error decides. */
+export function diagnoseBoot(failure: Error | undefined): BootDiagnosis {
+  const error = (failure as { lastNodeError?: Error } | undefined)?.lastNodeError ?? failure;
   if (!error) {
     return { reason: 'TIMEOUT', permanent: false, advice: 'the server did not answer; check host and port' };
   }

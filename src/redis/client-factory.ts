@@ -29,7 +29,7 @@ export function duplicateForRole(client: RedisClient, role: ConnectionRole, name
   return client instanceof Cluster
     ? client.duplicate([], {
         redisOptions: { ...client.options.redisOptions, ...overrides },
-        lazyConnect: true,
+        lazyConnect: overrides.lazyConnect ?? true,
       })
     : client.duplicate(overrides);
 }

@@ -1,4 +1,5 @@
 import type { ResolvedConnection } from '../config/index.js';
+import { CircuitBreaker, type CircuitState } from './circuit-breaker.js';
 import { clientName, createClient, duplicateForRole, type RedisClient } from './client-factory.js';
 import { ConnectionLog, type ConnectionLogger, type LogFormat } from './connection-log.js';
 import type { DeadlineQueue } from './deadline-queue.js';
@@ -22,12 +23,16 @@ export class ConnectionGroup {
   private readonly links = new Map<ConnectionRole, ManagedConnection>();
   private readonly executors = new Map<ConnectionRole, RedisExecutor>();
   private closed = false;
+  /** Shared by all roles: they go to the same server. */
+  readonly breaker: CircuitBreaker;
 
   constructor(
     readonly name: string,
     private readonly source: GroupSource,
     private readonly context: GroupContext,
-  ) {}
+  ) {
+    this.breaker = new CircuitBreaker(name, (state, openMs) => this.logCircuit(state, openMs));
+  }
 
   /** The connection of a role, opened on first use. */
   open(role: ConnectionRole): ManagedConnection {
@@ -43,7 +48,7 @@ export class ConnectionGroup {
   executor(role: ConnectionRole): RedisExecutor {
     let executor = this.executors.get(role);
     if (!executor) {
-      executor = new RedisExecutor(this.open(role), this.context.deadlines);
+      executor = new RedisExecutor(this.open(role), this.context.deadlines, this.breaker);
       this.executors.set(role, executor);
     }
     return executor;
@@ -57,12 +62,26 @@ export class ConnectionGroup {
   /** Refuses further connections; those that are open are closed by the registry. */
   seal(): void {
     this.closed = true;
+    this.breaker.stop();
   }
 
   private create(role: ConnectionRole): ManagedConnection {
     const link = new ManagedConnection({ connection: this.name, role, ...this.createClient(role) });
     new ConnectionLog(link, this.context.logger, this.context.logFormat).attach();
+    link.client.on('ready', () => this.breaker.close());
     return link;
+  }
+
+  private logCircuit(state: CircuitState, openMs: number): void {
+    const { logger, logFormat } = this.context;
+    const record = { event: 'redis.circuit', connection: this.name, state, openMs: Math.round(openMs) };
+    const line =
+      state === 'open'
+        ? `⊘ circuit open ${this.name}: the server does not answer; calls fail at once`
+        : `⊙ circuit closed ${this.name}: the server answers again (open for ${(openMs / 1000).toFixed(1)} s)`;
+    const message = logFormat === 'json' ? record : line;
+    if (state === 'open') logger.warn(message);
+    else logger.log(message);
   }
 
   private createClient(role: ConnectionRole): Pick<ManagedConnection, 'client' | 'owned'> & {

@@ -1,49 +1,84 @@
-/** One pending deadline; `cancel` it when the call ends in time. */
-export class Deadline {
+/**
+ * A deadline that is pending in a {@link DeadlineQueue}. Calls extend it, so that a call and its
+ * deadline are one object.
+ */
+export abstract class Deadline {
+  /** @internal */
+  lane: Lane | undefined;
+  /** @internal */
   previous: Deadline | undefined;
+  /** @internal */
   next: Deadline | undefined;
+  /** Monotonic time at which it expires, in milliseconds. */
+  expiresAtMs = 0;
 
-  constructor(
-    private readonly lane: Lane,
-    readonly expiresAtMs: number,
-    readonly onExpire: () => void,
-  ) {}
+  /**
+   * The time is over.
+   *
+   * @param stalledMs how long the event loop had been blocked when that was noticed
+   */
+  abstract expire(stalledMs: number): void;
 
   /** Forgets the deadline. Safe to call more than once. */
   cancel(): void {
-    this.lane.remove(this);
+    this.lane?.remove(this);
+  }
+}
+
+class CallbackDeadline extends Deadline {
+  constructor(private readonly callback: (stalledMs: number) => void) {
+    super();
+  }
+
+  override expire(stalledMs: number): void {
+    this.callback(stalledMs);
   }
 }
 
 /**
  * Deadlines of equal length expire in the order they were added, so each length needs one timer
  * for its oldest entry instead of a timer per call. Adding and cancelling are O(1).
+ *
+ * When the event loop was blocked, answers may wait unread in the socket although the time is over.
+ * Such deadlines get one more turn of the loop before they expire.
  */
 export class DeadlineQueue {
   private readonly lanes = new Map<number, Lane>();
 
   /** Calls `onExpire` after `ms` milliseconds of monotonic time unless cancelled before. */
-  add(ms: number, onExpire: () => void): Deadline {
+  add(ms: number, onExpire: (stalledMs: number) => void): Deadline {
+    return this.start(new CallbackDeadline(onExpire), ms);
+  }
+
+  /** Starts a deadline of `ms` milliseconds. */
+  start<T extends Deadline>(entry: T, ms: number): T {
     let lane = this.lanes.get(ms);
     if (!lane) this.lanes.set(ms, (lane = new Lane(ms)));
-    return lane.add(onExpire);
+    lane.add(entry);
+    return entry;
   }
 
   /** Expires everything that is pending. */
   expireAll(): void {
-    for (const lane of this.lanes.values()) lane.expireUntil(Infinity);
+    for (const lane of this.lanes.values()) lane.expireUntil(Infinity, 0);
   }
 }
 
+/** The event loop counts as blocked when a timer is late by this share of its length. */
+const STALL_SHARE = 0.5;
+
+/** Deadlines of one length. */
 class Lane {
   private head: Deadline | undefined;
   private tail: Deadline | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private dueAtMs = 0;
 
   constructor(private readonly ms: number) {}
 
-  add(onExpire: () => void): Deadline {
-    const entry = new Deadline(this, performance.now() + this.ms, onExpire);
+  add(entry: Deadline): void {
+    entry.lane = this;
+    entry.expiresAtMs = performance.now() + this.ms;
     if (this.tail) {
       this.tail.next = entry;
       entry.previous = this.tail;
@@ -51,37 +86,44 @@ class Lane {
       this.head = entry;
     }
     this.tail = entry;
-    if (!this.timer) this.arm(this.ms);
-    return entry;
+    if (!this.timer) this.arm(entry.expiresAtMs);
   }
 
   remove(entry: Deadline): void {
     const { previous, next } = entry;
-    if (!previous && !next && this.head !== entry) return;
     if (previous) previous.next = next;
     else this.head = next;
     if (next) next.previous = previous;
     else this.tail = previous;
-    entry.previous = entry.next = undefined;
+    entry.lane = entry.previous = entry.next = undefined;
   }
 
-  expireUntil(nowMs: number): void {
+  expireUntil(nowMs: number, stalledMs: number): void {
     while (this.head && this.head.expiresAtMs <= nowMs) {
       const entry = this.head;
       this.remove(entry);
-      entry.onExpire();
+      entry.expire(stalledMs);
     }
   }
 
-  private arm(ms: number): void {
-    this.timer = setTimeout(() => this.onTimer(), Math.max(1, Math.ceil(ms)));
+  private arm(dueAtMs: number): void {
+    this.dueAtMs = dueAtMs;
+    const waitMs = Math.max(1, Math.ceil(dueAtMs - performance.now()));
+    this.timer = setTimeout(() => this.onTimer(), waitMs);
     this.timer.unref();
   }
 
   /** The timer outlives cancelled entries: restarting it per call is what this class avoids. */
   private onTimer(): void {
+    const nowMs = performance.now();
+    const lateMs = nowMs - this.dueAtMs;
+    if (lateMs > this.ms * STALL_SHARE) setImmediate(() => this.finish(nowMs, lateMs));
+    else this.finish(nowMs, 0);
+  }
+
+  private finish(nowMs: number, stalledMs: number): void {
     this.timer = undefined;
-    this.expireUntil(performance.now());
-    if (this.head) this.arm(this.head.expiresAtMs - performance.now());
+    this.expireUntil(nowMs, stalledMs);
+    if (this.head) this.arm(this.head.expiresAtMs);
   }
 }

@@ -48,7 +48,7 @@ export class DrainRegistry {
   /** Adds a participant. One that comes after the drain began is drained at once. */
   register(participant: DrainParticipant): void {
     this.participants.add(participant);
-    if (this.current !== 'running') participant.drain(AbortSignal.abort()).catch(() => undefined);
+    if (this.current !== 'running') void drained(participant, AbortSignal.abort());
   }
 
   /**
@@ -78,10 +78,7 @@ export class DrainRegistry {
     const pending = new Map<DrainParticipant, Promise<void>>();
     const controller = new AbortController();
     for (const participant of this.participants) {
-      const done = participant
-        .drain(controller.signal)
-        .catch(() => undefined)
-        .then(() => void pending.delete(participant));
+      const done = drained(participant, controller.signal).then(() => void pending.delete(participant));
       pending.set(participant, done);
     }
     const inTime = await settledWithin(pending.values(), this.handlersBudgetMs);
@@ -93,6 +90,15 @@ export class DrainRegistry {
 
   private publish(phase: ShutdownDiagnostic['phase'], startedMs: number): void {
     this.diagnostics.publish(() => ({ phase, elapsedMs: Math.round(performance.now() - startedMs) }));
+  }
+}
+
+/** Never rejects: a participant that fails, or throws at once, must not keep the others from ending. */
+async function drained(participant: DrainParticipant, signal: AbortSignal): Promise<void> {
+  try {
+    await participant.drain(signal);
+  } catch {
+    // Its work has ended as far as the drain is concerned.
   }
 }
 

@@ -58,6 +58,9 @@ function neverWritten(message: string): boolean {
   return message.startsWith("Stream isn't writeable and enableOfflineQueue");
 }
 
+/** Errors of the system and of Node's sockets; `ERR_CONFIGURATION` and its like are not. */
+const TRANSPORT_CODE = /^(?:E(?!RR_)[A-Z0-9_]+|ERR_(?:SOCKET|SSL|STREAM|TLS)_[A-Z0-9_]+)$/;
+
 function isTransportError(name: string, message: string, code: string): boolean {
   return (
     name === 'MaxRetriesPerRequestError' ||
@@ -65,15 +68,21 @@ function isTransportError(name: string, message: string, code: string): boolean 
     name === 'ClusterAllFailedError' ||
     message === 'Connection is closed.' ||
     message.startsWith('Socket timeout') ||
-    /^E[A-Z_]+$/.test(code)
+    TRANSPORT_CODE.test(code)
   );
 }
+
+/**
+ * From the first quote that opens to the last of its kind, since what is quoted may hold quotes; an
+ * apostrophe within a word opens nothing. Without a closing quote everything after it goes.
+ */
+const QUOTED = /(?<!\w)(['"`])(?:.*\1|.*$)/gs;
 
 /** Keeps what the server says about the fault and masks what it quotes from the command. */
 export function safeReply(message: string): string {
   return message
     .split(/,? with args beginning with/)[0]!
-    .replace(/'[^']*'|"[^"]*"|`[^`]*`/g, "'...'")
+    .replace(QUOTED, "'...'")
     .replace(/\s+/g, ' ')
     .slice(0, 200);
 }

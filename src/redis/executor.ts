@@ -1,39 +1,73 @@
 import { DIAGNOSTICS, DiagnosticsPublisher, type CallFailureDiagnostic } from '../common/index.js';
+import type { CircuitBreaker } from './circuit-breaker.js';
 import type { RedisClient } from './client-factory.js';
 import type { DeadlineQueue } from './deadline-queue.js';
-import { toCallError } from './error-mapping.js';
 import type { ManagedConnection } from './managed-connection.js';
-import { RedisTimeoutError, RedisUnavailableError, type RedisCallError } from './redis.errors.js';
+import { PendingCall } from './pending-call.js';
+import {
+  RedisAbortedError,
+  RedisOverloadedError,
+  RedisUnavailableError,
+  type CallContext,
+  type RedisCallError,
+} from './redis.errors.js';
+import { RetryBudget } from './retry-budget.js';
 import type { LuaScript, ScriptArguments } from './script.js';
+import { Silence } from './silence.js';
 
 /** Deadline of a call that names none, in milliseconds. */
 export const DEFAULT_DEADLINE_MS = 1500;
 
+/** Calls on their way at the same time, per connection. */
+const MAX_IN_FLIGHT = 10_000;
+
+/** Calls waiting for a connection at the same time, per connection. */
+const MAX_WAITING = 1_000;
+
+/** After this long without a connection, calls fail at once instead of waiting. */
+const FAIL_FAST_AFTER_MS = 1_000;
+
+/** Time a sign of life may take, in milliseconds. */
+const PROBE_MS = 500;
+
 /** Per-call settings of {@link RedisExecutor}. */
 export interface CallOptions {
-  /** Time for the whole call, waiting for a connection included. Milliseconds. @default 1500 */
+  /** Time for the whole call, waiting for a connection and retries included. Milliseconds. @default 1500 */
   deadlineMs?: number;
+  /**
+   * The call may be sent again after its connection broke, because it reads or carries a token that
+   * makes a repetition harmless. Retried at most twice, inside the deadline and a budget of a tenth
+   * of the successful calls.
+   *
+   * @default false
+   */
+  idempotent?: boolean;
+  /** Ends the call early. */
+  signal?: AbortSignal;
 }
 
 /**
  * The one way capabilities talk to Redis. Every call ends within its deadline; a call that finds
  * no connection waits for one inside that deadline and is never left in the client's queue to run
- * later; every error says what is known about its effect and carries no command arguments.
+ * later; every error says what is known about its effect and carries no command arguments. While the
+ * server is known to be away, calls fail at once.
  */
 export class RedisExecutor {
-  private readonly failures = new DiagnosticsPublisher<CallFailureDiagnostic>(DIAGNOSTICS.command);
+  private readonly context: ExecutorContext;
 
   /** @internal */
-  constructor(
-    private readonly link: ManagedConnection,
-    private readonly deadlines: DeadlineQueue,
-    /** After this long without a connection, calls fail at once instead of waiting. */
-    private readonly failFastAfterMs = 1000,
-  ) {}
+  constructor(link: ManagedConnection, deadlines: DeadlineQueue, breaker: CircuitBreaker) {
+    this.context = new ExecutorContext(link, deadlines, breaker);
+  }
 
   /** Whether a call made now would be written at once. */
   get isReady(): boolean {
-    return this.link.isReady;
+    return this.context.link.isReady && !this.context.breaker.isOpen;
+  }
+
+  /** Calls on their way now. */
+  get inFlight(): number {
+    return this.context.inFlight;
   }
 
   /**
@@ -44,31 +78,21 @@ export class RedisExecutor {
    * @throws {RedisTimeoutError} when the deadline passes
    * @throws {RedisUnavailableError} when there is no connection, or it broke during the call
    * @throws {RedisCommandError} when the server refused the command
+   * @throws {RedisOverloadedError} when too many calls are on their way or waiting
+   * @throws {RedisAbortedError} when `signal` is aborted
    */
   run<T>(operation: string, call: (client: RedisClient) => Promise<T>, options?: CallOptions): Promise<T> {
-    const deadlineMs = options?.deadlineMs ?? DEFAULT_DEADLINE_MS;
-    if (!this.link.isReady && this.isHopeless()) return Promise.reject(this.refused(operation));
+    const refusal = this.context.refusal(operation, options?.signal);
+    if (refusal) return Promise.reject(this.context.report(refusal));
     return new Promise<T>((resolve, reject) => {
-      let stopWaiting: (() => void) | undefined;
-      const deadline = this.deadlines.add(deadlineMs, () => {
-        stopWaiting?.();
-        reject(this.expired(operation, deadlineMs, stopWaiting ? 'not-sent' : 'unknown'));
-      });
-      const send = (): void => {
-        stopWaiting = undefined;
-        this.invoke(call).then(
-          (value) => {
-            deadline.cancel();
-            resolve(value);
-          },
-          (error: unknown) => {
-            deadline.cancel();
-            reject(this.failed(operation, deadlineMs, error));
-          },
-        );
+      const request = {
+        operation,
+        call,
+        deadlineMs: options?.deadlineMs ?? DEFAULT_DEADLINE_MS,
+        idempotent: options?.idempotent ?? false,
+        signal: options?.signal,
       };
-      if (this.link.isReady) send();
-      else stopWaiting = this.link.onceReady(send);
+      new PendingCall(this.context, request, resolve, reject).start();
     });
   }
 
@@ -97,37 +121,53 @@ export class RedisExecutor {
     };
     return this.run(operation, call, options);
   }
+}
 
-  /** Also turns what `call` throws synchronously into a rejection. */
-  private invoke<T>(call: (client: RedisClient) => Promise<T>): Promise<T> {
-    try {
-      return call(this.link.client);
-    } catch (error) {
-      return Promise.reject(error);
+/** What the calls of one executor share. @internal */
+export class ExecutorContext {
+  /** Calls written and not answered yet. */
+  inFlight = 0;
+  readonly budget = new RetryBudget();
+  readonly silence = new Silence();
+  private readonly failures = new DiagnosticsPublisher<CallFailureDiagnostic>(DIAGNOSTICS.command);
+
+  constructor(
+    readonly link: ManagedConnection,
+    readonly deadlines: DeadlineQueue,
+    readonly breaker: CircuitBreaker,
+  ) {}
+
+  /** The server answered a call. */
+  answered(): void {
+    this.link.answers += 1;
+    this.breaker.succeeded();
+    this.budget.earn();
+  }
+
+  /** Asks the server for a sign of life, in bounded time. */
+  readonly probe = (): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      if (!this.link.isReady) {
+        reject(new Error('not connected'));
+        return;
+      }
+      this.deadlines.add(PROBE_MS, () => reject(new Error('no answer')));
+      this.link.client.ping().then(resolve, reject);
+    });
+
+  /** Why a call must not even start; `undefined` when it may. */
+  refusal(operation: string, signal: AbortSignal | undefined): RedisCallError | undefined {
+    const { link, breaker } = this;
+    if (breaker.isOpen) return this.unavailable(operation, `circuit open for ${round(breaker.openForMs)} ms`);
+    if (this.inFlight >= MAX_IN_FLIGHT) {
+      return new RedisOverloadedError(`${this.inFlight} calls on their way`, this.notSent(operation));
     }
+    if (signal?.aborted) return new RedisAbortedError(this.notSent(operation));
+    return link.isReady ? undefined : this.refusalWhileDown(operation);
   }
 
-  /** Whether waiting for the connection is not worth a caller's time. */
-  private isHopeless(): boolean {
-    return this.link.downForMs > this.failFastAfterMs || this.link.client.status === 'end';
-  }
-
-  private refused(operation: string): RedisCallError {
-    const { connection, downForMs, client } = this.link;
-    const reason = `${client.status} for ${Math.round(downForMs)} ms`;
-    return this.report(new RedisUnavailableError(reason, { connection, operation, outcome: 'not-sent' }));
-  }
-
-  private expired(operation: string, deadlineMs: number, outcome: 'not-sent' | 'unknown'): RedisCallError {
-    const { connection } = this.link;
-    return this.report(new RedisTimeoutError(deadlineMs, { connection, operation, outcome }));
-  }
-
-  private failed(operation: string, deadlineMs: number, error: unknown): RedisCallError {
-    return this.report(toCallError(error, { connection: this.link.connection, operation, deadlineMs }));
-  }
-
-  private report(error: RedisCallError): RedisCallError {
+  /** Publishes a failure and passes it on. */
+  report(error: RedisCallError): RedisCallError {
     this.failures.publish(() => ({
       connection: error.connection,
       role: this.link.role,
@@ -137,4 +177,25 @@ export class RedisExecutor {
     }));
     return error;
   }
+
+  private refusalWhileDown(operation: string): RedisCallError | undefined {
+    const { client, downForMs, waiting } = this.link;
+    if (client.status === 'end' || downForMs > FAIL_FAST_AFTER_MS) {
+      return this.unavailable(operation, `${client.status} for ${round(downForMs)} ms`);
+    }
+    if (waiting >= MAX_WAITING) {
+      return new RedisOverloadedError(`${waiting} calls waiting for a connection`, this.notSent(operation));
+    }
+    return undefined;
+  }
+
+  private unavailable(operation: string, reason: string): RedisCallError {
+    return new RedisUnavailableError(reason, this.notSent(operation));
+  }
+
+  private notSent(operation: string): CallContext {
+    return { connection: this.link.connection, operation, outcome: 'not-sent' };
+  }
 }
+
+const round = Math.round;

@@ -31,32 +31,34 @@ export function enableGracefulShutdown(app: Closable, options: GracefulShutdownO
   const { signals = ['SIGTERM', 'SIGINT'], exit = (code) => process.exit(code), onEvent } = options;
   const { shutdownTimeoutMs } = app.get(ConnectionRegistry).configuration;
   let startedMs: number | undefined;
+  let finished = false;
 
   const onSignal = (signal: NodeJS.Signals): void => {
     if (startedMs === undefined) {
       startedMs = performance.now();
       void close(signal);
     } else if (performance.now() - startedMs >= SAME_SIGNAL_MS) {
+      finished = true;
       onEvent?.('forced', signal);
       exit(1);
     }
   };
   const close = async (signal: NodeJS.Signals): Promise<void> => {
     onEvent?.('closing', signal);
-    const timer = setTimeout(() => {
-      onEvent?.('timeout', signal);
-      exit(1);
-    }, shutdownTimeoutMs);
-    try {
-      await app.close(signal);
-      onEvent?.('closed', signal);
-      exit(0);
-    } catch {
-      onEvent?.('failed', signal);
-      exit(1);
-    } finally {
-      clearTimeout(timer);
-    }
+    const timer = setTimeout(() => finish('timeout', 1, signal), shutdownTimeoutMs);
+    const closed = await app.close(signal).then(
+      () => true,
+      () => false,
+    );
+    clearTimeout(timer);
+    finish(closed ? 'closed' : 'failed', closed ? 0 : 1, signal);
+  };
+  // The first result counts: a close that ends after the timeout must not turn 1 into 0.
+  const finish = (event: 'closed' | 'failed' | 'timeout', code: 0 | 1, signal: string): void => {
+    if (finished) return;
+    finished = true;
+    onEvent?.(event, signal);
+    exit(code);
   };
 
   for (const signal of signals) process.on(signal, onSignal);

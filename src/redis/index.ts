@@ -20,9 +20,11 @@ export {
 } from './keyspace.js';
 export { ManagedConnection, type ConnectionSnapshot, type ConnectionState } from './managed-connection.js';
 export {
+  RedisAbortedError,
   RedisBootError,
   RedisCallError,
   RedisCommandError,
+  RedisOverloadedError,
   RedisTimeoutError,
   RedisUnavailableError,
   type CallContext,

@@ -56,6 +56,8 @@ export class ManagedConnection {
   readonly target: string;
   /** Where it leads; absent for a client handed in by the application. */
   readonly address: ConnectionTarget | undefined;
+  /** Answers received by calls of the executor; shows whether a silent server is there at all. @internal */
+  answers = 0;
   private state: ConnectionState = 'idle';
   private stateSinceMs = performance.now();
   private downSinceMs = performance.now();
@@ -87,6 +89,11 @@ export class ManagedConnection {
   get downForMs(): number {
     // The client changes its status one tick before it emits the event that moves `state`.
     return this.isReady || this.state === 'ready' ? 0 : performance.now() - this.downSinceMs;
+  }
+
+  /** Callers waiting for readiness. */
+  get waiting(): number {
+    return this.waiters.size;
   }
 
   /** Last error since the connection was ready. Not cleaned: never print it. */
@@ -183,11 +190,18 @@ export class ManagedConnection {
 /** How long a socket may take to close after it was told to, in milliseconds. */
 const SOCKET_END_MS = 500;
 
+/** Codes for errors the client throws without one. */
+const CODES: readonly (readonly [start: string, code: string])[] = [
+  ['Socket timeout', 'SOCKET_TIMEOUT'],
+  ['Command timed out', 'COMMAND_TIMEOUT'],
+  ['Connection is closed', 'CONNECTION_CLOSED'],
+];
+
 /** Code of a client error: its `code`, else the first word of a server reply, else its name. */
 export function errorCode(error: Error & { code?: unknown }): string {
   if (typeof error.code === 'string' && error.code !== '') return error.code;
-  const reply = /^(?:-)?([A-Z]{3,})\b/.exec(error.message)?.[1];
-  return reply ?? error.name;
+  const known = CODES.find(([start]) => error.message.startsWith(start));
+  return known?.[1] ?? /^-?([A-Z]{3,})\b/.exec(error.message)?.[1] ?? error.name;
 }
 
 async function settleWithin(promise: Promise<unknown>, deadlineMs: number): Promise<void> {

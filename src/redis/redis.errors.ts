@@ -52,11 +52,41 @@ export class RedisTimeoutError extends RedisCallError {
     /** The deadline that passed, in milliseconds. */
     readonly deadlineMs: number,
     context: CallContext,
+    /** How long the event loop of this process was blocked when the time ran out; 0 when it was not. */
+    readonly stalledMs = 0,
   ) {
+    const stall =
+      stalledMs > 0 ? `; the event loop of this process was blocked for ${Math.round(stalledMs)} ms` : '';
     super(
-      `${context.operation}: no answer from Redis "${context.connection}" within ${deadlineMs} ms`,
+      `${context.operation}: no answer from Redis "${context.connection}" within ${deadlineMs} ms${stall}`,
       context,
     );
+  }
+}
+
+/**
+ * Thrown when too many calls are on their way or waiting for a connection. Nothing was sent:
+ * `outcome: 'not-sent'`.
+ */
+export class RedisOverloadedError extends RedisCallError {
+  override readonly name = 'RedisOverloadedError';
+  override readonly code = 'ERR_REDIS_OVERLOADED';
+
+  constructor(reason: string, context: CallContext) {
+    super(
+      `${context.operation}: Redis connection "${context.connection}" is overloaded (${reason})`,
+      context,
+    );
+  }
+}
+
+/** Thrown when the caller's `AbortSignal` ended the call. `outcome` says whether it had been written. */
+export class RedisAbortedError extends RedisCallError {
+  override readonly name = 'RedisAbortedError';
+  override readonly code = 'ERR_REDIS_ABORTED';
+
+  constructor(context: CallContext) {
+    super(`${context.operation}: aborted by the caller`, context);
   }
 }
 

@@ -20,7 +20,7 @@ export const REDIS_CONFIGURATION = Symbol.for('rednest:redis:configuration');
  * it is {@link REDIS}.
  */
 export function getRedisToken(name: string = DEFAULT_CONNECTION): symbol {
-  return name === DEFAULT_CONNECTION ? REDIS : Symbol.for(`rednest:redis:${name}`);
+  return name === DEFAULT_CONNECTION ? REDIS : Symbol.for(`rednest:redis:client:${name}`);
 }
 
 /**

@@ -16,11 +16,12 @@ export interface Run {
   readonly output: string;
 }
 
+/** Settings of this test run that must not reach a program; those of npm and of certificates do. */
+const OWN_SETTINGS = /^(npm_(?!config_)|npm_config_local_prefix$|NODE_(OPTIONS|ENV|PATH)$|REDIS_|JEST_)/;
+
 /** Runs a program to its end; one that takes longer is killed and has code -1. */
 export function run(file: string, args: readonly string[], cwd: string, timeoutMs = 60_000): Promise<Run> {
-  const env = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_|REDIS_|JEST_)/.test(name)),
-  );
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OWN_SETTINGS.test(name)));
   return new Promise((resolve) => {
     execFile(file, args, { cwd, env, timeout: timeoutMs }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
@@ -44,7 +45,7 @@ export function npm(args: readonly string[], cwd: string, timeoutMs = 120_000): 
 /** Why the registry cannot be used, or undefined when it can. */
 export async function whyOffline(): Promise<string | undefined> {
   const { code, output } = await npm(
-    ['view', 'reflect-metadata', 'version', '--fetch-retries=0'],
+    ['view', 'reflect-metadata', 'version', '--loglevel=error', '--fetch-retries=0'],
     root,
     20_000,
   );
@@ -61,11 +62,12 @@ export function locked(names: readonly string[]): Record<string, string> {
 
 /** A temporary folder with the packed package, and projects that install it. */
 export class Consumers {
-  private readonly folder = mkdtempSync(join(tmpdir(), 'rednest-consumer-'));
+  private folder = '';
   private tarball = '';
 
   /** Packs what `npm run build` left in dist. */
   async pack(): Promise<void> {
+    this.folder = mkdtempSync(join(tmpdir(), 'rednest-consumer-'));
     const { code, output } = await npm(
       ['pack', '--silent', '--ignore-scripts', '--pack-destination', this.folder],
       root,
@@ -99,7 +101,7 @@ export class Consumers {
 
   /** Deletes everything. */
   remove(): void {
-    rmSync(this.folder, { recursive: true, force: true });
+    if (this.folder !== '') rmSync(this.folder, { recursive: true, force: true });
   }
 
   private write(path: string, type: string, dependencies: Record<string, string>): void {

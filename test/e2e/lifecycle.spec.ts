@@ -182,6 +182,7 @@ describeNative('the service under faults', () => {
     const killedMs = performance.now();
     await eventually('readiness 503', async () => (await timed(`${url}/health/ready`)).status === 503, 2000);
     const noticedMs = performance.now() - killedMs;
+    const why = (await (await fetch(`${url}/health/ready`)).json()) as object;
     const requests = await Promise.all([
       timed(`${url}/health/live`),
       timed(`${url}/campaigns/c1`),
@@ -198,6 +199,12 @@ describeNative('the service under faults', () => {
     expect(requests.map(({ status }) => status)).toEqual(requests.map(() => 200));
     expect(Math.max(...requests.map(({ ms }) => ms))).toBeLessThan(2000);
     expect(noticedMs).toBeLessThan(2000);
+    expect(why).toMatchObject({
+      status: 'error',
+      error: {
+        redis: { status: 'down', connection: 'default', host: '127.0.0.1', message: expect.any(String) },
+      },
+    });
     expect(add.status).toBe(503);
     expect(Number(add.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
     expect(await add.json()).toMatchObject({ status: 503, code: 'ERR_QUEUE_UNAVAILABLE' });

@@ -135,6 +135,21 @@ describeNative('without Redis', () => {
     expect(refused.ms).toBeLessThan(2000);
   });
 
+  it('F35 an add that finds no memory is refused as unavailable, with its outcome; reads go on', async () => {
+    const { queue } = inject(module, Sender);
+    const id = await queue.add('job', 'before');
+    const redis = inject(module, ConnectionRegistry).client();
+    await redis.config('SET', 'maxmemory', '1mb');
+
+    const { error } = await attempt(() => queue.add('job', 'too much'));
+    const found = await queue.find(id, null);
+    await redis.config('SET', 'maxmemory', '0');
+
+    expect(error).toBeInstanceOf(QueueUnavailableError);
+    expect(error).toMatchObject({ outcome: 'refused', queue: QUEUE });
+    expect(found).toMatchObject({ id });
+  });
+
   it('R5 logs one line per state and connection, counts the repeats, and reports the recovery', async () => {
     const registry = inject(module, ConnectionRegistry);
     await eventually('all ready', () => registry.snapshot().every(({ state }) => state === 'ready'));

@@ -1,0 +1,164 @@
+import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import type { TestingModule } from '@nestjs/testing';
+import {
+  ConnectionRegistry,
+  RedisAbortedError,
+  RedisOverloadedError,
+  RedisTimeoutError,
+  RedisUnavailableError,
+  type CallOptions,
+} from 'rednest';
+import { createModule, inject } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
+import { describeNative } from '../support/needs.js';
+import { startNative, type NativeServer } from '../support/servers.js';
+import { TestLog } from '../support/test-log.js';
+
+describeNative('RedisExecutor under faults', () => {
+  let server: NativeServer;
+  let module: TestingModule;
+  let log: TestLog;
+  beforeEach(async () => {
+    server = await startNative();
+    log = new TestLog();
+    module = await createModule({ redis: { url: server.url, logger: log } });
+  });
+  afterEach(async () => {
+    server.resume();
+    await module.close();
+    await server.stop();
+  });
+
+  const executor = () => inject(module, ConnectionRegistry).executor();
+  const ping = (options?: CallOptions) => executor().run('probe.ping', (redis) => redis.ping(), options);
+  const failure = (call: Promise<unknown>) =>
+    call.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+
+  it('F15 opens the circuit after five silent calls, refuses in under a millisecond, and recovers', async () => {
+    server.freeze();
+    await Promise.all(Array.from({ length: 5 }, () => failure(ping({ deadlineMs: 300 }))));
+
+    const startedMs = performance.now();
+    const refused = await Promise.all(Array.from({ length: 200 }, () => failure(ping())));
+    const eachMs = (performance.now() - startedMs) / refused.length;
+
+    expect(refused.every((error) => error instanceof RedisUnavailableError)).toBe(true);
+    expect(refused[0]).toMatchObject({
+      outcome: 'not-sent',
+      message: expect.stringContaining('circuit open'),
+    });
+    process.stderr.write(`refused by the open circuit: ${(eachMs * 1000).toFixed(0)} us each\n`);
+    expect(eachMs).toBeLessThan(1);
+    server.resume();
+    await eventually('calls pass again', async () => (await failure(ping())) === undefined);
+    expect(log.text).toMatch(/circuit open default/);
+    expect(log.text).toMatch(/circuit closed default/);
+  });
+
+  it('keeps the circuit closed when a short pause outlasts short deadlines', async () => {
+    const pause = executor().run('probe.pause', (redis) => redis.client('PAUSE', 100, 'ALL'));
+    await pause;
+    const errors = await Promise.all(Array.from({ length: 20 }, () => failure(ping({ deadlineMs: 30 }))));
+
+    expect(errors.every((error) => error instanceof RedisTimeoutError)).toBe(true);
+    expect(await failure(ping())).toBeUndefined();
+    expect(log.text).not.toContain('circuit');
+  });
+
+  it('never counts an error reply as a failure of the connection', async () => {
+    await Promise.all(
+      Array.from({ length: 30 }, () => failure(executor().run('probe.bad', (redis) => redis.call('NOSUCH')))),
+    );
+
+    expect(await failure(ping())).toBeUndefined();
+  });
+
+  it('F21 sends an idempotent call again after its connection broke, and no other call', async () => {
+    const registry = inject(module, ConnectionRegistry);
+    const observer = registry.client('default', 'producer');
+    const block = (key: string, options: CallOptions) =>
+      failure(executor().run('probe.block', (redis) => redis.blpop(key, 5), options));
+    const once = block('list-once', { deadlineMs: 3000 });
+    const again = block('list-again', { deadlineMs: 3000, idempotent: true });
+    await eventually('on their way', async () =>
+      ((await observer.client('LIST')) as string).includes('cmd=blpop'),
+    );
+
+    await observer.call('CLIENT', 'KILL', 'TYPE', 'NORMAL', 'SKIPME', 'yes');
+    await eventually('sent again', async () =>
+      ((await observer.client('LIST')) as string).includes('cmd=blpop'),
+    );
+    await observer.rpush('list-again', 'x');
+
+    expect(await once).toMatchObject({ code: 'ERR_REDIS_UNAVAILABLE', outcome: 'unknown' });
+    expect(await again).toBeUndefined();
+  });
+
+  it('ends a call when its signal is aborted', async () => {
+    const controller = new AbortController();
+    const waiting = failure(
+      executor().run('probe.block', (redis) => redis.blpop('none', 1), { signal: controller.signal }),
+    );
+
+    controller.abort();
+
+    expect(await waiting).toBeInstanceOf(RedisAbortedError);
+    expect(await waiting).toMatchObject({ outcome: 'unknown' });
+    expect(await failure(ping({ signal: controller.signal }))).toMatchObject({ outcome: 'not-sent' });
+  });
+
+  it('F50 refuses more calls than it may hold, with nothing sent', async () => {
+    server.freeze();
+    const calls = Array.from({ length: 10_050 }, () => failure(ping({ deadlineMs: 400 })));
+
+    const errors = await Promise.all(calls);
+
+    const shed = errors.filter((error) => error instanceof RedisOverloadedError);
+    expect(shed).toHaveLength(50);
+    expect(shed[0]).toMatchObject({ code: 'ERR_REDIS_OVERLOADED', outcome: 'not-sent' });
+  });
+
+  it('F40 takes answers that waited in the socket while the event loop was blocked', async () => {
+    const calls = Array.from({ length: 5 }, () => failure(ping({ deadlineMs: 200 })));
+    await new Promise((resolve) => setImmediate(resolve));
+    const untilMs = performance.now() + 600;
+    while (performance.now() < untilMs);
+
+    expect(await Promise.all(calls)).toEqual([undefined, undefined, undefined, undefined, undefined]);
+  });
+
+  it('F37 CLIENT KILL under load: every call ends, no write happens twice', async () => {
+    const registry = inject(module, ConnectionRegistry);
+    const observer = registry.client('default', 'producer');
+    const outcomes = { ok: 0, unknown: 0, 'not-sent': 0, refused: 0 };
+    let next = 0;
+    const worker = async (): Promise<void> => {
+      while (next < 4000) {
+        const id = `op${(next += 1)}`;
+        try {
+          await executor().run('ledger.write', (redis) => redis.hincrby('ledger', id, 1));
+          outcomes.ok += 1;
+        } catch (error) {
+          outcomes[(error as RedisUnavailableError).outcome] += 1;
+        }
+      }
+    };
+    const kills = (async () => {
+      for (let index = 0; index < 10; index += 1) {
+        await eventually('some progress', () => next > index * 300, 5000);
+        await observer.call('CLIENT', 'KILL', 'TYPE', 'NORMAL', 'SKIPME', 'yes');
+      }
+    })();
+
+    await Promise.all([...Array.from({ length: 30 }, worker), kills]);
+
+    const counts = Object.values(await observer.hgetall('ledger')).map(Number);
+    process.stderr.write(`CLIENT KILL x10: ${JSON.stringify(outcomes)}, applied ${counts.length}\n`);
+    expect(Math.max(...counts)).toBe(1);
+    expect(counts.length).toBeGreaterThanOrEqual(outcomes.ok);
+    expect(counts.length).toBeLessThanOrEqual(outcomes.ok + outcomes.unknown);
+  });
+});
