@@ -8,6 +8,7 @@ const STEPS = [
   ['format', [bin('prettier'), '--check', '--log-level', 'warn', '.']],
   ['lint', [bin('oxlint'), '--type-aware', '--deny-warnings']],
   ['types', [bin('typescript', 'tsc'), '-p', 'tsconfig.json']],
+  ['lock file', [join(root, 'scripts', 'complete-lock.mjs'), '--check']],
   ['generated scripts', [join(root, 'scripts', 'build-lua.mjs'), '--check']],
   ['build', [bin('@nestjs/cli', 'nest'), 'build']],
   [

@@ -43,8 +43,8 @@ describe('isRednestError', () => {
   it('does not show its mark when the error is copied or printed', () => {
     const error = new ProbeError('gone');
 
-    expect({ ...error }).toEqual({ name: 'ProbeError', code: 'ERR_PROBE' });
-    expect(isRednestError({ ...error })).toBe(false);
+    expect(Object.assign({}, error)).toEqual({ name: 'ProbeError', code: 'ERR_PROBE' });
+    expect(isRednestError(Object.assign({}, error))).toBe(false);
     expect(isRednestError(JSON.parse(JSON.stringify(error)))).toBe(false);
   });
 });

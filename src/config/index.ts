@@ -3,6 +3,7 @@ export { describeConnection, describeTarget, redactConnection, type ConnectionTa
 export type { HostInput, HostPort } from './endpoint.js';
 export type { EnvironmentVariables } from './environment.js';
 export type {
+  BootMode,
   ClusterOptions,
   ConnectionOptions,
   EmbeddedEngine,

@@ -2,6 +2,7 @@ import { isUint8Array } from 'node:util/types';
 import { z } from 'zod';
 import { MAX_DB } from './endpoint.js';
 import { textProblem } from './faults.js';
+import { BOOT_MODES } from './variables.js';
 
 /*
  * The message of every rule completes the sentence "<setting> must be ...": zod finds the fault, its
@@ -102,6 +103,7 @@ export const settingsSchema = z.looseObject({
     .optional(),
   connections: z.record(z.string(), z.unknown(), 'an object of connection options by name').optional(),
   embedded: engine.optional(),
+  boot: z.enum(BOOT_MODES, '"wait", "lazy" or "degraded"').optional(),
   bootTimeout: duration.optional(),
   shutdownTimeout: duration.optional(),
 });

@@ -97,6 +97,12 @@ export interface EmbeddedEngine {
 export type Environment = 'development' | 'test' | 'production';
 
 /**
+ * What start-up does while a server is not ready: `wait` for it and fail at the deadline, start
+ * `lazy` without connecting, or wait and then start `degraded` without it.
+ */
+export type BootMode = 'wait' | 'lazy' | 'degraded';
+
+/**
  * Everything that can be set in code. All of it is optional: what is missing comes from the
  * environment (see `docs/configuration.md`). The connection fields at the top level describe the
  * default connection; when they name a server, no server, login or TLS variable of the environment
@@ -116,6 +122,13 @@ export interface RednestOptions extends ConnectionOptions {
   connections?: Readonly<Record<string, ConnectionOptions>>;
   /** Engine to start when no server is configured. Refused in production. */
   embedded?: EmbeddedEngine;
+  /**
+   * What start-up does while the server is not ready. `wait` fails at {@link bootTimeout}; `degraded`
+   * starts without it then, with one warning; `lazy` connects on first use and waits for nothing. A
+   * fault that waiting cannot mend ends start-up in `wait` and `degraded`.
+   * @default 'wait', or REDIS_BOOT_MODE
+   */
+  boot?: BootMode;
   /** How long start-up waits for the server. 1 ms to 1 h. @default '10s', or REDIS_BOOT_TIMEOUT_MS */
   bootTimeout?: Duration;
   /** How long shutdown may take. 1 ms to 1 h. @default '25s', or REDIS_SHUTDOWN_TIMEOUT_MS */

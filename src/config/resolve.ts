@@ -23,7 +23,14 @@ import {
 } from './resolved.js';
 import { completeServer, serverForms, type ServerInput } from './server-input.js';
 import { resolveServer } from './server.js';
-import { resolveApp, resolveEnvironment, resolvePhase, resolvePrefix, type Resolution } from './settings.js';
+import {
+  resolveApp,
+  resolveBootMode,
+  resolveEnvironment,
+  resolvePhase,
+  resolvePrefix,
+  type Resolution,
+} from './settings.js';
 import { misspeltVariables } from './suggestions.js';
 
 /** Settings of {@link resolveConfiguration} itself. */
@@ -99,6 +106,7 @@ function build(
     app,
     keyPrefix: resolvePrefix(resolution, app),
     environment,
+    bootMode: resolveBootMode(resolution),
     bootTimeoutMs: resolvePhase(resolution, 'bootTimeout', 'REDIS_BOOT_TIMEOUT_MS'),
     shutdownTimeoutMs: resolvePhase(resolution, 'shutdownTimeout', 'REDIS_SHUTDOWN_TIMEOUT_MS'),
     connections,

@@ -1,5 +1,5 @@
 import type { HostPort } from './endpoint.js';
-import type { EmbeddedEngine, Environment } from './options.js';
+import type { BootMode, EmbeddedEngine, Environment } from './options.js';
 
 /** TLS material, read and checked. Empty: TLS with the authorities Node trusts. Masked when printed. */
 export interface ResolvedTls {
@@ -58,6 +58,8 @@ export interface RednestConfiguration {
   readonly keyPrefix: string;
   /** Where this runs; anything unknown counts as production. */
   readonly environment: Environment;
+  /** What start-up does while a server is not ready. */
+  readonly bootMode: BootMode;
   /** How long start-up waits for the servers. */
   readonly bootTimeoutMs: number;
   /** Budget of the whole shutdown: handlers, HTTP and connections. */
@@ -81,6 +83,7 @@ export const CONFIGURATION_DEFAULTS = Object.freeze({
   connectTimeoutMs: 2_000,
   commandTimeoutMs: 1_500,
   socketTimeoutMs: 2_000,
+  bootMode: 'wait',
   bootTimeoutMs: 10_000,
   shutdownTimeoutMs: 25_000,
 });

@@ -1,7 +1,7 @@
 import { assertKeyPrefix } from '../common/index.js';
 import type { EnvironmentVariables, ReadVariables } from './environment.js';
 import { collect, type Labelled } from './faults.js';
-import type { Environment, RednestOptions } from './options.js';
+import type { BootMode, Environment, RednestOptions } from './options.js';
 import { pickOption, type CheckedOptions } from './options-reader.js';
 import { CONFIGURATION_DEFAULTS } from './resolved.js';
 import { durationOption } from './timeouts.js';
@@ -50,6 +50,12 @@ export function resolvePrefix({ settings, variables, faults }: Resolution, app: 
 function checkedName(item: Labelled<string> | undefined, fallback: string, faults: string[]): string {
   if (item?.value === undefined) return fallback;
   return collect(faults, () => assertKeyPrefix(item.value!, item.label)) ?? fallback;
+}
+
+/** What start-up does while a server is not ready. */
+export function resolveBootMode({ settings, variables }: Resolution): BootMode {
+  const item = pickOption(settings, 'boot') ?? variables.REDIS_BOOT_MODE;
+  return item?.value ?? CONFIGURATION_DEFAULTS.bootMode;
 }
 
 /** Length of boot or shutdown in milliseconds. */

@@ -18,6 +18,9 @@ export const MAX_TIMEOUT_MS = 600_000;
 /** Longest boot or shutdown that can be set: one hour. */
 export const MAX_PHASE_MS = 3_600_000;
 
+/** What start-up can do while a server is not ready. */
+export const BOOT_MODES = ['wait', 'lazy', 'degraded'] as const;
+
 /** Variables that say where a server is and how to log in. */
 const SERVER_SHAPE = {
   REDIS_URL: z.string(),
@@ -43,6 +46,7 @@ const SETTINGS_SHAPE = {
   REDIS_CONNECT_TIMEOUT_MS: milliseconds(MAX_TIMEOUT_MS),
   REDIS_COMMAND_TIMEOUT_MS: milliseconds(MAX_TIMEOUT_MS),
   REDIS_SOCKET_TIMEOUT_MS: milliseconds(MAX_TIMEOUT_MS),
+  REDIS_BOOT_MODE: z.enum(BOOT_MODES, 'wait, lazy or degraded'),
   REDIS_BOOT_TIMEOUT_MS: milliseconds(MAX_PHASE_MS),
   REDIS_SHUTDOWN_TIMEOUT_MS: milliseconds(MAX_PHASE_MS),
   NODE_ENV: z.string(),

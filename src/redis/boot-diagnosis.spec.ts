@@ -47,10 +47,10 @@ const TRANSIENT: readonly [Error | undefined, string, RegExp][] = [
   [failure('write EPIPE', 'EPIPE'), 'EPIPE', /rediss:/],
   [failure('connect ETIMEDOUT', 'ETIMEDOUT'), 'ETIMEDOUT', /firewall/],
   [failure('connect ETIMEDOUT'), 'Error', /firewall/],
-  [failure("Socket timeout. Expecting data, but didn't receive any in 2000ms."), 'Error', /in time/],
+  [failure("Socket timeout. Expecting data, but didn't receive any in 2000ms."), 'SOCKET_TIMEOUT', /in time/],
   [failure('LOADING Redis is loading the dataset in memory'), 'LOADING', /loading/],
   [failure('getaddrinfo EAI_AGAIN db', 'EAI_AGAIN'), 'EAI_AGAIN', /EAI_AGAIN/],
-  [failure('Connection is closed.'), 'Error', /closed/],
+  [failure('Connection is closed.'), 'CONNECTION_CLOSED', /closed/],
 ];
 
 describe('diagnoseBoot', () => {

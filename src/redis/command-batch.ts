@@ -6,7 +6,12 @@ import { PipelineError, type FailedCommand } from './operations.errors.js';
 import { assertSameSlot } from './slots.js';
 
 /** Commands that would change the connection, or the batch itself. */
-const REFUSED = ['multi', 'exec', 'discard', 'watch', 'unwatch', 'quit', 'auth', 'hello', 'reset', 'select'] as const;
+const REFUSED = [
+  ...(['multi', 'exec', 'execBuffer', 'discard', 'watch', 'unwatch'] as const),
+  ...(['subscribe', 'psubscribe', 'ssubscribe', 'monitor'] as const),
+  ...(['auth', 'hello', 'reset', 'select', 'quit'] as const),
+  ...(['addBatch', 'sendCommand'] as const),
+] as const;
 
 /**
  * The commands of ioredis, with their own types, for use in a batch: each is added to it, and the
@@ -130,7 +135,8 @@ class CommandBatch {
     });
     const total = this.entries.length;
     // One cause for all, such as a lost connection: the plain error says more.
-    if (total > 1 && failures.length === total && !isDiscarded && isSameFault(failures)) throw failed[0]!.error;
+    if (total > 1 && failures.length === total && !isDiscarded && isSameFault(failures))
+      throw failed[0]!.error;
     const applied = isDiscarded ? 0 : total - failures.length;
     throw new PipelineError(failures as [FailedCommand, ...FailedCommand[]], total, applied, context);
   }
@@ -140,7 +146,8 @@ class CommandBatch {
       get: (chain, name) => {
         const method: unknown = Reflect.get(chain, name);
         if (typeof name !== 'string' || typeof method !== 'function') return undefined;
-        if ((REFUSED as readonly string[]).includes(name)) throw new TypeError(`${name} cannot be part of a batch`);
+        if ((REFUSED as readonly string[]).includes(name))
+          throw new TypeError(`${name} cannot be part of a batch`);
         return (...args: unknown[]) => this.add(name, method as (...args: unknown[]) => unknown, args);
       },
     }) as unknown as CommandQueue;
@@ -161,7 +168,9 @@ class CommandBatch {
 
 function isSameFault(failures: readonly FailedCommand[]): boolean {
   const [first] = failures;
-  return failures.every(({ error }) => error.code === first!.error.code && error.code !== 'ERR_REDIS_COMMAND');
+  return failures.every(
+    ({ error }) => error.code === first!.error.code && error.code !== 'ERR_REDIS_COMMAND',
+  );
 }
 
 /** A pipeline that a Cluster refuses unsent fails with the reason instead of the client's sentence. */

@@ -5,7 +5,9 @@ import { ConnectionLog, type ConnectionLogger, type LogFormat } from './connecti
 import type { DeadlineQueue } from './deadline-queue.js';
 import { RedisExecutor } from './executor.js';
 import { ManagedConnection } from './managed-connection.js';
+import { RedisOperations } from './operations.js';
 import type { ConnectionRole } from './roles.js';
+import { TransactionLanes } from './transaction-lanes.js';
 
 /** What all groups of an application share. */
 export interface GroupContext {
@@ -18,10 +20,17 @@ export interface GroupContext {
 /** Where a group's clients come from: a configured server, or a client of the application. */
 export type GroupSource = { target: ResolvedConnection } | { client: RedisClient };
 
+/** Connections for transactions at most. */
+const TRANSACTION_LANES = 4;
+
 /** The connections to one server, one per role, each opened when its role is first used. */
 export class ConnectionGroup {
   private readonly links = new Map<ConnectionRole, ManagedConnection>();
   private readonly executors = new Map<ConnectionRole, RedisExecutor>();
+  /** Connections of the `transaction` role beyond the first. */
+  private readonly lanes: { link: ManagedConnection; executor: RedisExecutor }[] = [];
+  /** Work with several commands or keys; opens connections as they are needed. */
+  readonly operations: RedisOperations;
   private closed = false;
   /** Shared by all roles: they go to the same server. */
   readonly breaker: CircuitBreaker;
@@ -32,6 +41,8 @@ export class ConnectionGroup {
     private readonly context: GroupContext,
   ) {
     this.breaker = new CircuitBreaker(name, (state, openMs) => this.logCircuit(state, openMs));
+    const lanes = new TransactionLanes(TRANSACTION_LANES, (index) => this.lane(index));
+    this.operations = new RedisOperations(name, () => this.executor('command'), lanes);
   }
 
   /** The connection of a role, opened on first use. */
@@ -56,13 +67,25 @@ export class ConnectionGroup {
 
   /** Connections opened so far, in the order they were opened. */
   opened(): readonly ManagedConnection[] {
-    return [...this.links.values()];
+    return [...this.links.values(), ...this.lanes.map(({ link }) => link)];
   }
 
   /** Refuses further connections; those that are open are closed by the registry. */
   seal(): void {
     this.closed = true;
     this.breaker.stop();
+  }
+
+  /** Transactions need several connections of one role: what is watched belongs to the connection. */
+  private lane(index: number): RedisExecutor {
+    if (index === 0) return this.executor('transaction');
+    const existing = this.lanes[index - 1];
+    if (existing) return existing.executor;
+    if (this.closed) throw new Error(`Connection "${this.name}" is closed`);
+    const link = this.create('transaction').open();
+    const executor = new RedisExecutor(link, this.context.deadlines, this.breaker);
+    this.lanes.push({ link, executor });
+    return executor;
   }
 
   private create(role: ConnectionRole): ManagedConnection {

@@ -5,6 +5,7 @@ import type { RedisClient } from './client-factory.js';
 import { ConnectionGroup, type GroupContext } from './connection-group.js';
 import type { RedisExecutor } from './executor.js';
 import type { ConnectionSnapshot, ManagedConnection } from './managed-connection.js';
+import type { RedisOperations } from './operations.js';
 import { RedisBootError } from './redis.errors.js';
 import { DEFAULT_CONNECTION } from './redis.tokens.js';
 import type { ConnectionRole } from './roles.js';
@@ -69,6 +70,16 @@ export class ConnectionRegistry {
    */
   executor(name: string = DEFAULT_CONNECTION, role: ConnectionRole = 'command'): RedisExecutor {
     return this.group(name).executor(role);
+  }
+
+  /**
+   * Batches, transactions and scans for a connection; its connections are opened on first use.
+   *
+   * @param name configured name @default 'default'
+   * @throws {ConfigurationError} when no connection has this name
+   */
+  operations(name: string = DEFAULT_CONNECTION): RedisOperations {
+    return this.group(name).operations;
   }
 
   /**

@@ -53,7 +53,7 @@ export class DeadlineQueue {
   /** Starts a deadline of `ms` milliseconds. */
   start<T extends Deadline>(entry: T, ms: number): T {
     let lane = this.lanes.get(ms);
-    if (!lane) this.lanes.set(ms, (lane = new Lane(ms)));
+    if (!lane) this.lanes.set(ms, (lane = new Lane(ms, () => this.lanes.delete(ms))));
     lane.add(entry);
     return entry;
   }
@@ -67,6 +67,9 @@ export class DeadlineQueue {
 /** The event loop counts as blocked when a timer is late by this share of its length. */
 const STALL_SHARE = 0.5;
 
+/** Node runs a longer timer after 1 ms; a longer deadline is reached in several steps. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /** Deadlines of one length. */
 class Lane {
   private head: Deadline | undefined;
@@ -74,7 +77,11 @@ class Lane {
   private timer: NodeJS.Timeout | undefined;
   private dueAtMs = 0;
 
-  constructor(private readonly ms: number) {}
+  constructor(
+    private readonly ms: number,
+    /** Called when nothing is pending any more; lengths that are used once must not pile up. */
+    private readonly onIdle: () => void,
+  ) {}
 
   add(entry: Deadline): void {
     entry.lane = this;
@@ -99,7 +106,8 @@ class Lane {
   }
 
   expireUntil(nowMs: number, stalledMs: number): void {
-    while (this.head && this.head.expiresAtMs <= nowMs) {
+    // Negated, so that a length that is not a number expires at once instead of never.
+    while (this.head && !(this.head.expiresAtMs > nowMs)) {
       const entry = this.head;
       this.remove(entry);
       entry.expire(stalledMs);
@@ -108,7 +116,7 @@ class Lane {
 
   private arm(dueAtMs: number): void {
     this.dueAtMs = dueAtMs;
-    const waitMs = Math.max(1, Math.ceil(dueAtMs - performance.now()));
+    const waitMs = Math.min(Math.max(1, Math.ceil(dueAtMs - performance.now())), MAX_TIMER_MS);
     this.timer = setTimeout(() => this.onTimer(), waitMs);
     this.timer.unref();
   }
@@ -125,5 +133,6 @@ class Lane {
     this.timer = undefined;
     this.expireUntil(nowMs, stalledMs);
     if (this.head) this.arm(this.head.expiresAtMs);
+    else this.onIdle();
   }
 }

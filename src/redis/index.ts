@@ -3,6 +3,7 @@ export { diagnoseBoot, type BootDiagnosis } from './boot-diagnosis.js';
 export { clientName, type RedisClient } from './client-factory.js';
 export type { ConnectionLogger, LogFormat } from './connection-log.js';
 export { ConnectionRegistry, type ConnectionRegistryInit, type OwnedServer } from './connection-registry.js';
+export type { BatchBuilder, BatchResults, CommandQueue } from './command-batch.js';
 export { DrainRegistry, type DrainParticipant, type DrainState } from './drain-registry.js';
 export { DEFAULT_DEADLINE_MS, RedisExecutor, type CallOptions } from './executor.js';
 export { enableGracefulShutdown, type GracefulShutdownOptions } from './graceful-shutdown.js';
@@ -18,7 +19,18 @@ export {
   type Ttl,
   type TtlTier,
 } from './keyspace.js';
+export { escapeGlob, type ScanOptions } from './key-scan.js';
 export { ManagedConnection, type ConnectionSnapshot, type ConnectionState } from './managed-connection.js';
+export {
+  CrossSlotError,
+  PipelineError,
+  TransactionConflictError,
+  type FailedCommand,
+  type KeySlot,
+} from './operations.errors.js';
+export { RedisOperations } from './operations.js';
+export type { OptimisticOptions } from './optimistic-call.js';
+export type { PlanResults, TransactionPlan } from './optimistic.js';
 export {
   RedisAbortedError,
   RedisBootError,
@@ -40,3 +52,5 @@ export {
 } from './redis.tokens.js';
 export { ROLE_SETTINGS, type ConnectionRole, type RoleSettings } from './roles.js';
 export type { LuaScript, ScriptArguments } from './script.js';
+export { assertSameSlot, groupBySlot, slotOf } from './slots.js';
+export type { UnlinkOptions } from './unlink-by-pattern.js';

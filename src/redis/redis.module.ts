@@ -19,6 +19,7 @@ import { DeadlineQueue } from './deadline-queue.js';
 import { DrainRegistry } from './drain-registry.js';
 import { HttpDrain } from './http-drain.js';
 import { KeyspaceRegistry } from './keyspace.js';
+import { RedisOperations } from './operations.js';
 import type { RedisModuleOptions } from './redis.options.js';
 import { DEFAULT_CONNECTION, getRedisToken, REDIS, REDIS_CONFIGURATION } from './redis.tokens.js';
 import { startServers, type StartedServers } from './start-servers.js';
@@ -90,10 +91,15 @@ function namedClient(name: string): Provider {
         new DrainRegistry(shutdownTimeoutMs * SHARES.handlers),
       inject: [REDIS_CONFIGURATION],
     },
+    {
+      provide: RedisOperations,
+      useFactory: (registry: ConnectionRegistry) => registry.operations(),
+      inject: [ConnectionRegistry],
+    },
     KeyspaceRegistry,
     namedClient(DEFAULT_CONNECTION),
   ],
-  exports: [REDIS, REDIS_CONFIGURATION, ConnectionRegistry, DrainRegistry, KeyspaceRegistry],
+  exports: [REDIS, REDIS_CONFIGURATION, ConnectionRegistry, DrainRegistry, KeyspaceRegistry, RedisOperations],
 })
 export class RedisModule
   extends ConfigurableModuleClass

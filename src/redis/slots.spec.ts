@@ -42,7 +42,8 @@ describe('assertSameSlot', () => {
   });
 
   it('names the keys that differ by position and pattern, without their variable parts', () => {
-    const check = () => assertSameSlot(['shop:cart:{canary-1}', 'shop:cart:{canary-1}:x', 'shop:user:canary-2']);
+    const check = () =>
+      assertSameSlot(['shop:cart:{canary-1}', 'shop:cart:{canary-1}:x', 'shop:user:canary-2']);
 
     expect(check).toThrow(CrossSlotError);
     expect(check).toThrow(/1 of 3 keys.*shop:cart:\{\*\}.*#2 shop:user:\* \(slot \d+\)/);

@@ -1,32 +1,66 @@
-import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, sign, type KeyPairKeyObjectResult } from 'node:crypto';
 
-/** A self-signed certificate for `localhost` and 127.0.0.1 with its private key, both PEM. */
+/** A certificate with its private key, both PEM. */
 export interface TestCertificate {
   readonly cert: string;
   readonly key: string;
 }
 
-/** Issues a fresh certificate without any tool outside Node; valid from 2020 to 2049. */
+/** A certificate authority of a test. */
+export interface TestAuthority {
+  /** Its own certificate, PEM. */
+  readonly cert: string;
+  /** Issues a certificate for `localhost` and 127.0.0.1, good for a server as well as for a client. */
+  issue(commonName: string): TestCertificate;
+}
+
+/** A self-signed certificate for `localhost` and 127.0.0.1; valid from 2020 to 2049. */
 export function createCertificate(): TestCertificate {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  const pair = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  return issue('localhost', pair, 'localhost', pair, [alternativeNames(), authority()]);
+}
+
+/** Creates an authority without any tool outside Node. */
+export function createAuthority(): TestAuthority {
+  const own = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  const { cert } = issue('test authority', own, 'test authority', own, [authority()]);
+  return {
+    cert,
+    issue: (commonName) => {
+      const pair = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+      return issue(commonName, pair, 'test authority', own, [alternativeNames()]);
+    },
+  };
+}
+
+function issue(
+  subject: string,
+  { publicKey, privateKey }: KeyPairKeyObjectResult,
+  issuer: string,
+  signer: KeyPairKeyObjectResult,
+  extensions: Buffer[],
+): TestCertificate {
   const algorithm = sequence(oid('2a8648ce3d040302'));
-  const name = sequence(der(0x31, sequence(oid('550403'), der(0x0c, Buffer.from('localhost')))));
   const validity = sequence(der(0x17, Buffer.from('200101000000Z')), der(0x17, Buffer.from('491231235959Z')));
   const body = sequence(
     der(0xa0, integer(Buffer.from([2]))),
     integer(Buffer.concat([Buffer.from([1]), randomBytes(8)])),
     algorithm,
-    name,
+    distinguishedName(issuer),
     validity,
-    name,
+    distinguishedName(subject),
     publicKey.export({ type: 'spki', format: 'der' }),
-    der(0xa3, sequence(alternativeNames(), authority())),
+    der(0xa3, sequence(...extensions)),
   );
-  const signature = der(0x03, Buffer.concat([Buffer.from([0]), sign('sha256', body, privateKey)]));
+  const signature = der(0x03, Buffer.concat([Buffer.from([0]), sign('sha256', body, signer.privateKey)]));
   return {
     cert: toPem(sequence(body, algorithm, signature)),
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   };
+}
+
+function distinguishedName(commonName: string): Buffer {
+  return sequence(der(0x31, sequence(oid('550403'), der(0x0c, Buffer.from(commonName)))));
 }
 
 function alternativeNames(): Buffer {

@@ -1,0 +1,114 @@
+import { Cluster, type Redis } from 'ioredis';
+import type { RedisClient } from './client-factory.js';
+import { runTransaction, type BatchBuilder, type BatchContext, type BatchResults } from './command-batch.js';
+import type { CallOptions, RedisExecutor } from './executor.js';
+import { ownOrCallError, runKeeping } from './own-errors.js';
+import { assertSameSlot } from './slots.js';
+
+/** What to write, as commands; or `undefined` to leave everything as it is. */
+export type TransactionPlan = BatchBuilder<readonly unknown[]> | undefined;
+
+/** Replies of the commands a {@link TransactionPlan} added; `undefined` when there was none. */
+export type PlanResults<Plan> = Plan extends (queue: never) => infer Replies
+  ? Replies extends readonly unknown[]
+    ? BatchResults<Replies>
+    : never
+  : undefined;
+
+/** What came of one attempt. */
+export type RoundResult = { readonly done: true; readonly results: unknown } | { readonly done: false };
+
+const CONFLICT: RoundResult = Object.freeze({ done: false });
+
+/** Time left for a call, in milliseconds; throws when there is none. */
+export type Remaining = () => number;
+
+/**
+ * One attempt: WATCH, the user's reads, then MULTI ... EXEC. Ends with the watch given up, whatever
+ * happened. A connection that broke in between has lost its watch, so nothing is written on its
+ * successor: the attempt counts as a conflict.
+ */
+export class WatchRound {
+  private node: Redis | undefined;
+  private isWatching = false;
+  private hasDropped = false;
+  /** Whether MULTI ... EXEC left this process: from here on only its answer tells what happened. */
+  isWriting = false;
+  private readonly onClose = (): void => {
+    this.hasDropped = true;
+  };
+
+  constructor(
+    private readonly executor: RedisExecutor,
+    private readonly context: BatchContext,
+    private readonly remaining: Remaining,
+    private readonly signal: AbortSignal | undefined,
+  ) {}
+
+  /** Runs the attempt. `plan` is the user's code; its errors pass through unchanged. */
+  async run(
+    keys: readonly string[],
+    plan: (client: Redis) => Promise<TransactionPlan>,
+  ): Promise<RoundResult> {
+    try {
+      const node = await this.watch(keys);
+      const build = await plan(node).catch((error: unknown) => {
+        throw ownOrCallError(error, this.context);
+      });
+      return build ? await this.write(node, build) : { done: true, results: undefined };
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Gives the watch up. A later step of the attempt writes nothing. */
+  leave(): void {
+    this.node?.off('close', this.onClose);
+    this.hasDropped = true;
+    if (!this.isWatching || this.node?.status !== 'ready') return;
+    this.isWatching = false;
+    this.node.unwatch().catch(() => undefined);
+  }
+
+  private watch(keys: readonly string[]): Promise<Redis> {
+    const call = async (client: RedisClient): Promise<Redis> => {
+      const node = nodeOf(client, keys);
+      if (!node) throw new Error('Connection is closed.');
+      this.node?.off('close', this.onClose);
+      this.node = node.once('close', this.onClose);
+      this.hasDropped = false;
+      this.isWatching = true;
+      await node.watch(...keys);
+      return node;
+    };
+    return runKeeping(this.executor, this.context.operation, call, { ...this.options(), idempotent: true });
+  }
+
+  private async write(node: Redis, build: BatchBuilder<readonly unknown[]>): Promise<RoundResult> {
+    if (this.isVoid(node)) return CONFLICT;
+    const call = async (client: RedisClient): Promise<RoundResult> => {
+      if (this.isVoid(node)) return CONFLICT;
+      this.isWriting = true;
+      const results = await runTransaction(node, this.context, build, client instanceof Cluster);
+      this.isWatching = false; // EXEC gave the watch up
+      return results ? { done: true, results } : CONFLICT;
+    };
+    return runKeeping(this.executor, this.context.operation, call, this.options());
+  }
+
+  /** Whether the watch is gone. The status is the present; the event of a close comes a tick later. */
+  private isVoid(node: Redis): boolean {
+    return this.hasDropped || node.status !== 'ready';
+  }
+
+  private options(): CallOptions {
+    return { deadlineMs: this.remaining(), ...(this.signal ? { signal: this.signal } : {}) };
+  }
+}
+
+/** In a Cluster the one connection that holds the keys: a redirect would lose the watch unnoticed. */
+function nodeOf(client: RedisClient, keys: readonly string[]): Redis | undefined {
+  if (!(client instanceof Cluster)) return client;
+  const address = client.slots[assertSameSlot(keys)]?.[0];
+  return client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === address);
+}

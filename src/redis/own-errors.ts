@@ -1,0 +1,39 @@
+import type { RedisClient } from './client-factory.js';
+import { toCallError, type FailedCall } from './error-mapping.js';
+import type { CallOptions, RedisExecutor } from './executor.js';
+import { RedisCommandError } from './redis.errors.js';
+
+/**
+ * Runs a call that contains code of the caller, such as a builder: errors of that code come out
+ * unchanged instead of as a failed command.
+ */
+export async function runKeeping<T>(
+  executor: RedisExecutor,
+  operation: string,
+  call: (client: RedisClient) => Promise<T>,
+  options: CallOptions,
+): Promise<T> {
+  let cause: unknown;
+  const recording = async (client: RedisClient): Promise<T> => {
+    try {
+      return await call(client);
+    } catch (error) {
+      cause = error;
+      throw error;
+    }
+  };
+  return executor.run(operation, recording, options).catch((error: unknown) => {
+    throw cause !== undefined && isForeign(error) ? cause : error;
+  });
+}
+
+/** The cleaned form of an error of the client; any other error as it is. */
+export function ownOrCallError(error: unknown, call: FailedCall): unknown {
+  const mapped = toCallError(error, call);
+  return isForeign(mapped) ? error : mapped;
+}
+
+/** What the mapping makes of an error that neither the server nor the connection caused. */
+function isForeign(error: unknown): boolean {
+  return error instanceof RedisCommandError && error.outcome === 'not-sent';
+}
