@@ -112,6 +112,7 @@ export function serverFromOptions(checked: CheckedOptions<ConnectionOptions>): S
     path: pickOption(checked, 'path'),
     username: pickOption(checked, 'username'),
     password: pickOption(checked, 'password'),
+    credentials: pickOption(checked, 'credentials'),
     db: pickOption(checked, 'db'),
     sentinelHosts: inner(sentinels, 'hosts'),
     sentinelName: inner(sentinels, 'name'),

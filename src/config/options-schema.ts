@@ -14,6 +14,10 @@ const word = text.refine(
   'a text without white space around it, quotes or unexpanded placeholders',
 );
 const secret = z.string('a text').min(1, 'a text that is not empty (remove the option for no password)');
+const provider = z.custom(
+  (value) => typeof value === 'function',
+  'a function that returns a promise of { username, password, expiresAt }',
+);
 const integer = (min: number, max: number) => {
   const rule = `a whole number from ${min} to ${max}`;
   return z.number(rule).int(rule).min(min, rule).max(max, rule);
@@ -69,6 +73,7 @@ export const connectionSchema = z.strictObject(
     path: text.optional(),
     username: word.optional(),
     password: secret.optional(),
+    credentials: provider.optional(),
     db: integer(0, MAX_DB).optional(),
     sentinels: sentinels.optional(),
     cluster: cluster.optional(),

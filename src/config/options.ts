@@ -53,6 +53,22 @@ export interface TimeoutOptions {
   socket?: Duration;
 }
 
+/** A login that a {@link CredentialProvider} answers. */
+export interface ProvidedCredentials {
+  /** ACL user. @default the user `default` */
+  username?: string;
+  /** Password, or a token in its place. */
+  password: string;
+  /**
+   * When the login ends: a date, or milliseconds since 1970. New ones are asked for well before.
+   * @default never; the provider is then asked only when a connection is made
+   */
+  expiresAt?: Date | number;
+}
+
+/** Asks for the login that is valid now: from a secret store, a token service or a mounted file. */
+export type CredentialProvider = () => Promise<ProvidedCredentials>;
+
 /**
  * One Redis server, or group of servers, as written in code. Exactly one of `url`, `host`, `path`,
  * `sentinels` and `cluster` says where it is.
@@ -70,6 +86,12 @@ export interface ConnectionOptions {
   username?: string;
   /** Password. Completes a URL without one; a different one in the URL is an error. @default none */
   password?: string;
+  /**
+   * Where user name and password come from when they change while the application runs. Asked at start,
+   * when a connection is lost, and before they expire; not together with `username` or `password`.
+   * @default none
+   */
+  credentials?: CredentialProvider;
   /** Database, 0 to 16383; 0 in a cluster. Completes a URL without one. @default 0 */
   db?: number;
   /** Find the primary through Sentinel. */

@@ -18,6 +18,7 @@ describe('resolveConfiguration: environment', () => {
       app: 'app',
       keyPrefix: 'app',
       environment: 'development',
+      bootMode: 'wait',
       bootTimeoutMs: 10_000,
       shutdownTimeoutMs: 25_000,
       warnings: [],

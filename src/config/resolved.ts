@@ -1,5 +1,5 @@
 import type { HostPort } from './endpoint.js';
-import type { BootMode, EmbeddedEngine, Environment } from './options.js';
+import type { BootMode, CredentialProvider, EmbeddedEngine, Environment } from './options.js';
 
 /** TLS material, read and checked. Empty: TLS with the authorities Node trusts. Masked when printed. */
 export interface ResolvedTls {
@@ -45,6 +45,8 @@ export type ResolvedConnection = ConnectionPlace &
     readonly username?: string;
     /** Not enumerable, and masked when printed. */
     readonly password?: string;
+    /** Source of user name and password instead of {@link username} and {@link password}. Not enumerable. */
+    readonly credentials?: CredentialProvider;
     readonly db: number;
     /** Present when the connection uses TLS. */
     readonly tls?: ResolvedTls;

@@ -1,5 +1,6 @@
 import type { HostInput } from './endpoint.js';
 import type { Labelled } from './faults.js';
+import type { CredentialProvider } from './options.js';
 import { tlsMaterial, type TlsInput } from './tls.js';
 
 /** Names for settings that are missing, so that a fault can say what to set. */
@@ -21,6 +22,7 @@ export interface ServerInput {
   readonly path?: Labelled<string>;
   readonly username?: Labelled<string>;
   readonly password?: Labelled<string>;
+  readonly credentials?: Labelled<CredentialProvider>;
   readonly db?: Labelled<number>;
   readonly sentinelHosts?: Labelled<readonly HostInput[]>;
   readonly sentinelName?: Labelled<string>;
@@ -42,8 +44,8 @@ export function serverForms(input: ServerInput): Labelled<unknown>[] {
 
 /** The settings that mean nothing without a server. */
 export function serverDetails(input: ServerInput): Labelled<unknown>[] {
-  const { port, username, password, db, sentinelUsername, sentinelPassword, tls } = input;
-  const details = [port, username, password, db, sentinelUsername, sentinelPassword];
+  const { port, username, password, credentials, db, sentinelUsername, sentinelPassword, tls } = input;
+  const details = [port, username, password, credentials, db, sentinelUsername, sentinelPassword];
   return [...details, tls.enabled, ...tlsMaterial(tls)].filter((detail) => detail !== undefined);
 }
 
@@ -60,6 +62,7 @@ export function completeServer(base: ServerInput, extra: ServerInput, faults: st
     ...base,
     username: join(base.username, extra.username, faults),
     password: join(base.password, extra.password, faults),
+    credentials: extra.credentials,
     db: join(base.db, extra.db, faults),
     port: join(base.port, extra.port, faults),
     tls,

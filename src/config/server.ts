@@ -1,6 +1,7 @@
 import { ConfigurationError } from '../common/index.js';
 import { parseHost, parseHostList, REDIS_PORT, SENTINEL_PORT, type HostInput } from './endpoint.js';
 import { collect, textProblem, type Labelled } from './faults.js';
+import type { CredentialProvider } from './options.js';
 import type { ConnectionPlace, ConnectionTimeouts, ResolvedConnection, ResolvedTls } from './resolved.js';
 import { conceal } from './secrets.js';
 import { serverForms, type ServerInput } from './server-input.js';
@@ -25,7 +26,7 @@ export function resolveServer(
   const place = readPlace(input, endpoint, tls, faults);
   const login = readLogin(input, endpoint, faults);
   if (faults.length > before || !place || !timeouts) return undefined;
-  return conceal({ ...place, ...login, tls, ...timeouts }, ['password', 'sentinelPassword']);
+  return conceal({ ...place, ...login, tls, ...timeouts }, ['password', 'sentinelPassword', 'credentials']);
 }
 
 function checkForms(input: ServerInput, faults: string[]): void {
@@ -135,7 +136,7 @@ function readLogin(
   input: ServerInput,
   endpoint: RedisEndpoint | undefined,
   faults: string[],
-): { username?: string; password?: string; db: number } {
+): { username?: string; password?: string; credentials?: CredentialProvider; db: number } {
   const username = complete('user name', endpoint?.username, input.username, input, faults);
   const password = complete('password', endpoint?.password, input.password, input, faults);
   const db = complete('database', endpoint?.db, input.db, input, faults) ?? 0;
@@ -145,7 +146,12 @@ function readLogin(
       `${label} is set without a password; set ${input.labels.password}, or for a password alone write redis://:password@host`,
     );
   }
-  return { username, password, db };
+  const { credentials } = input;
+  if (credentials && (username !== undefined || password !== undefined)) {
+    const other = (input.password ?? input.username)?.label ?? `The login in ${input.url!.label}`;
+    faults.push(`${other} and ${credentials.label} both say how to log in; keep one of them`);
+  }
+  return { username, password, credentials: credentials?.value, db };
 }
 
 function complete<T>(

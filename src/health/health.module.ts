@@ -54,9 +54,11 @@ export class RedisHealthModule extends ConfigurableModuleClass {
   }
 }
 
-/** Opening the connection here makes a wrong name an error of the start, not of the first probe. */
+/** Opening the connections here makes a wrong name an error of the start, not of the first probe. */
 function resolveOptions(input: RedisHealthOptions, registry: ConnectionRegistry): ResolvedRedisHealthOptions {
   const options = resolveRedisHealthOptions(input);
-  registry.connection(options.connection);
+  const { connection, critical } = options;
+  const names = typeof critical === 'boolean' ? (critical ? registry.names : []) : critical;
+  for (const name of [connection, ...names]) registry.connection(name);
   return options;
 }

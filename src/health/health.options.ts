@@ -6,6 +6,12 @@ export interface RedisHealthOptions {
   /** Name of the connection that is checked when a check names none. @default 'default' */
   connection?: string;
   /**
+   * Connections without which the application cannot serve. One of them that is gone is `down` (503);
+   * any other is `degraded` (200), such as one that only the cache uses. `true` = all, `false` = none,
+   * else their names. Left out: the one that `connection` names.
+   */
+  critical?: boolean | readonly string[];
+  /**
    * Time the server has to answer PING before the check says `down`. Number = milliseconds, or
    * `'500ms'`. 1 ms to 10 s; keep it below the probe's own timeout, which is 1 s in Kubernetes.
    * @default '500ms'
@@ -16,20 +22,88 @@ export interface RedisHealthOptions {
    * do not add up. `0` shares nothing but a ping that is running. At most 1 min. @default '250ms'
    */
   cacheFor?: Duration;
+  /**
+   * How long what the server says about itself (INFO) is kept: at most one INFO per connection in this
+   * time. `0` asks with every check. At most 1 min. @default '5s'
+   */
+  factsFor?: Duration;
+  /**
+   * Connections to one server that this process may hold open before `ConnectionsHealthIndicator` is
+   * `degraded`. Integer >= 1, or `Infinity`. All processes together must stay below `maxclients` of the
+   * server. @default 16
+   */
+  connectionBudget?: number;
+  /** When a server that answers is `degraded`. */
+  thresholds?: RedisHealthThresholds;
+}
+
+/** Limits beyond which a server that answers is `degraded`; all optional. */
+export interface RedisHealthThresholds {
+  /**
+   * Silence between a replica and its master. Servers count it in seconds, and a master without writes
+   * speaks every 10 s. 1 s to 1 h. @default '15s'
+   */
+  replicationLag?: Duration;
+  /** Bytes a replica may be behind. Integer >= 0, or `Infinity`. @default 16777216 (16 MiB) */
+  replicationLagBytes?: number;
+  /** Replicas a master needs in step. Integer >= 0. @default 0 */
+  minReplicas?: number;
+  /** Share of `maxmemory` in use while the policy is `noeviction`. Above 0, at most 1. @default 0.9 */
+  memory?: number;
+  /**
+   * Keys evicted per minute. Integer >= 0, or `Infinity`. Left out: 0 on a critical connection, where an
+   * evicted key may be a job or a lock; no limit on others, where evicting is what a cache does.
+   */
+  evictionsPerMinute?: number;
+  /** Connections refused per minute because `maxclients` was reached. Integer >= 0, or `Infinity`. @default 0 */
+  rejectionsPerMinute?: number;
+  /** Share of `maxclients` in use. Above 0, at most 1. @default 0.9 */
+  clients?: number;
+}
+
+/** {@link RedisHealthThresholds} after checking. */
+export interface ResolvedHealthThresholds {
+  readonly replicationLagMs: number;
+  readonly replicationLagBytes: number;
+  readonly minReplicas: number;
+  readonly memory: number;
+  /** `undefined`: depends on whether the connection is critical. */
+  readonly evictionsPerMinute: number | undefined;
+  readonly rejectionsPerMinute: number;
+  readonly clients: number;
 }
 
 /** {@link RedisHealthOptions} after checking, every value present. */
 export interface ResolvedRedisHealthOptions {
   readonly connection: string;
+  readonly critical: boolean | readonly string[];
   readonly pingTimeoutMs: number;
   readonly cacheForMs: number;
+  readonly factsForMs: number;
+  readonly connectionBudget: number;
+  readonly thresholds: ResolvedHealthThresholds;
 }
 
+/** Limits used for those that are left out. */
+export const HEALTH_THRESHOLD_DEFAULTS: Readonly<
+  Required<Omit<RedisHealthThresholds, 'evictionsPerMinute'>>
+> = Object.freeze({
+  replicationLag: '15s',
+  replicationLagBytes: 16 * 1024 * 1024,
+  minReplicas: 0,
+  memory: 0.9,
+  rejectionsPerMinute: 0,
+  clients: 0.9,
+});
+
 /** Values used for options that are left out. */
-export const REDIS_HEALTH_DEFAULTS: Readonly<Required<RedisHealthOptions>> = Object.freeze({
+export const REDIS_HEALTH_DEFAULTS: Readonly<Required<Omit<RedisHealthOptions, 'critical'>>> = Object.freeze({
   connection: DEFAULT_CONNECTION,
   pingTimeout: '500ms',
   cacheFor: '250ms',
+  factsFor: '5s',
+  connectionBudget: 16,
+  thresholds: HEALTH_THRESHOLD_DEFAULTS,
 });
 
 /**
@@ -38,19 +112,51 @@ export const REDIS_HEALTH_DEFAULTS: Readonly<Required<RedisHealthOptions>> = Obj
  * @throws {ConfigurationError} listing every option that cannot be used
  */
 export function resolveRedisHealthOptions(input: RedisHealthOptions = {}): ResolvedRedisHealthOptions {
-  const { connection, pingTimeout, cacheFor } = { ...REDIS_HEALTH_DEFAULTS, ...withoutUndefined(input) };
-  const faults: string[] = [];
+  const given = { ...REDIS_HEALTH_DEFAULTS, ...withoutUndefined(input) };
+  const check = new Faults();
+  const duration = (name: 'pingTimeout' | 'cacheFor' | 'factsFor', minMs: number, maxMs: number) =>
+    check.of(() => resolveDuration(given[name], name, { minMs, maxMs }));
   const resolved = {
-    connection: checked(faults, () => resolveName(connection)),
-    pingTimeoutMs: checked(faults, () => resolveDuration(pingTimeout, 'pingTimeout', { maxMs: 10_000 })),
-    cacheForMs: checked(faults, () => resolveDuration(cacheFor, 'cacheFor', { minMs: 0, maxMs: 60_000 })),
+    connection: check.of(() => resolveName(given.connection)),
+    critical: check.of(() => resolveCritical(given.critical ?? [given.connection])),
+    pingTimeoutMs: duration('pingTimeout', 1, 10_000),
+    cacheForMs: duration('cacheFor', 0, 60_000),
+    factsForMs: duration('factsFor', 0, 60_000),
+    connectionBudget: check.of(() => count(given.connectionBudget, 'connectionBudget', 1)),
+    thresholds: resolveThresholds(given.thresholds, check),
   };
-  if (faults.length > 0) throw new ConfigurationError(faults);
+  check.throwAll();
   return Object.freeze(resolved) as ResolvedRedisHealthOptions;
 }
 
-function withoutUndefined(input: RedisHealthOptions): RedisHealthOptions {
-  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
+/** Whether a connection that is gone makes the application unready. @internal */
+export function isCritical({ critical }: ResolvedRedisHealthOptions, connection: string): boolean {
+  return typeof critical === 'boolean' ? critical : critical.includes(connection);
+}
+
+function resolveThresholds(input: RedisHealthThresholds, check: Faults) {
+  const given = { ...HEALTH_THRESHOLD_DEFAULTS, ...withoutUndefined(input) };
+  const counted = (name: 'replicationLagBytes' | 'minReplicas' | 'rejectionsPerMinute') =>
+    check.of(() => count(given[name], `thresholds.${name}`, 0));
+  const { evictionsPerMinute } = given;
+  return Object.freeze({
+    replicationLagMs: check.of(() =>
+      resolveDuration(given.replicationLag, 'thresholds.replicationLag', { minMs: 1000, maxMs: 3_600_000 }),
+    ),
+    replicationLagBytes: counted('replicationLagBytes'),
+    minReplicas: counted('minReplicas'),
+    memory: check.of(() => share(given.memory, 'thresholds.memory')),
+    evictionsPerMinute:
+      evictionsPerMinute === undefined
+        ? undefined
+        : check.of(() => count(evictionsPerMinute, 'thresholds.evictionsPerMinute', 0)),
+    rejectionsPerMinute: counted('rejectionsPerMinute'),
+    clients: check.of(() => share(given.clients, 'thresholds.clients')),
+  });
+}
+
+function withoutUndefined<T extends object>(input: T): T {
+  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as T;
 }
 
 function resolveName(value: unknown): string {
@@ -60,12 +166,48 @@ function resolveName(value: unknown): string {
   );
 }
 
-function checked<T>(faults: string[], resolve: () => T): T | undefined {
-  try {
-    return resolve();
-  } catch (error) {
-    if (!isRednestError(error, 'ERR_CONFIGURATION')) throw error;
-    faults.push(error.message);
-    return undefined;
+function resolveCritical(value: unknown): boolean | readonly string[] {
+  if (typeof value === 'boolean') return value;
+  // An unusable `connection`, which stands here when the option is left out, has a fault of its own.
+  if (Array.isArray(value) && value.every((name) => typeof name === 'string')) {
+    return Object.freeze([...(value as string[])]);
+  }
+  throw new ConfigurationError(
+    'Option "critical" of the health checks is not usable; give true, false or a list of connection names',
+  );
+}
+
+function count(value: unknown, name: string, min: number): number {
+  if (value === Infinity || (Number.isSafeInteger(value) && (value as number) >= min)) return value as number;
+  throw new ConfigurationError(
+    `Option "${name}" of the health checks is not usable (${String(value).slice(0, 32)}); ` +
+      `give an integer of at least ${min}, or Infinity`,
+  );
+}
+
+function share(value: unknown, name: string): number {
+  if (typeof value === 'number' && value > 0 && value <= 1) return value;
+  throw new ConfigurationError(
+    `Option "${name}" of the health checks is not usable (${String(value).slice(0, 32)}); ` +
+      'give a number above 0 and at most 1',
+  );
+}
+
+/** Collects what is wrong, so that all of it is reported at once. */
+class Faults {
+  private readonly messages: string[] = [];
+
+  of<T>(resolve: () => T): T | undefined {
+    try {
+      return resolve();
+    } catch (error) {
+      if (!isRednestError(error, 'ERR_CONFIGURATION')) throw error;
+      this.messages.push(error.message);
+      return undefined;
+    }
+  }
+
+  throwAll(): void {
+    if (this.messages.length > 0) throw new ConfigurationError(this.messages);
   }
 }

@@ -1,47 +1,63 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
-import {
-  ConnectionRegistry,
-  RedisUnavailableError,
-  type ManagedConnection,
-  type RedisExecutor,
-} from '../redis/index.js';
-import type { RedisHealthOptions, ResolvedRedisHealthOptions } from './health.options.js';
+import { ConnectionRegistry, type CircuitSnapshot, type ManagedConnection } from '../redis/index.js';
+import { isCritical, type RedisHealthOptions, type ResolvedRedisHealthOptions } from './health.options.js';
 import { RESOLVED_REDIS_HEALTH_OPTIONS } from './health.tokens.js';
-import { ServerFactsReader, type ServerFacts } from './server-facts.js';
+import type { ClusterReport } from './cluster-masters.js';
+import { placeOf, type RedisHealthPlace } from './place.js';
+import { RedisExaminer, type Examination } from './redis-examiner.js';
+import type { ObservedServer, ServerFacts } from './server-facts.js';
+import { SharedResults, type SharedResult } from './shared-results.js';
+
+/** What a check shows. */
+export interface RedisHealthView {
+  /**
+   * Also show replication, memory, persistence, clients and circuit. For people: internal names are
+   * among them. Costs no further command. @default false
+   */
+  details?: boolean;
+}
 
 /** Per-check settings of {@link RedisHealthIndicator}. */
-export type RedisHealthCheckOptions = Pick<RedisHealthOptions, 'connection'>;
+export interface RedisHealthCheckOptions extends Pick<RedisHealthOptions, 'connection'>, RedisHealthView {}
 
-/** Where a check looked; part of every result. */
-export interface RedisHealthPlace {
-  /** Configured name of the connection. */
-  readonly connection: string;
-  /** Host as configured; the first one of Sentinels or a Cluster, the path of a unix socket. */
-  readonly host?: string;
-  /** Port of {@link host}; `null` for a unix socket. */
-  readonly port?: number | null;
-  /** Stands in for the host when the application handed in its own client. */
-  readonly target?: string;
-}
-
-/** What a check that is `up` reports. Never a secret. */
-export interface RedisHealthDetails extends RedisHealthPlace, ServerFacts {
-  /** Always `true`; a check that is `down` reports `false`. */
-  readonly connected: true;
+/** What a check reports. Never a secret. */
+export interface RedisHealthDetails extends RedisHealthPlace, Partial<ServerFacts> {
+  /** Whether the application is unready without this connection. */
+  readonly critical: boolean;
+  /** Whether the server answered. */
+  readonly connected: boolean;
   /** Round trip of PING in milliseconds, two decimals. */
-  readonly latencyMs: number;
+  readonly latencyMs?: number;
+  /** Why the status is not `up`; absent when it is. */
+  readonly reasons?: readonly string[];
+  /** The first of the {@link reasons} when the server did not answer or serves nothing. */
+  readonly message?: string;
+  /** The server; with `details`, not for a Cluster. */
+  readonly server?: ObservedServer;
+  /** The masters of a Cluster that answered; with `details`. */
+  readonly servers?: readonly ObservedServer[];
+  /** Only for a Cluster; with `details`. */
+  readonly cluster?: ClusterReport;
+  /** Whether calls are let through; with `details`. */
+  readonly circuit?: Omit<CircuitSnapshot, 'connection'>;
+  /** Time the examination took, in milliseconds. */
+  readonly responseTime: number;
+  /** `true` when the result had been there before it was asked for. */
+  readonly cachedResponse?: true;
 }
-
-/** Lets the error of the ping, which names the connection, come before Terminus's own. */
-const NET_MS = 50;
 
 /**
- * Tells whether Redis answers, for readiness. Not for liveness: restarting the application does not
- * mend its server.
+ * Tells whether Redis answers and how well it is, for readiness. Not for liveness: restarting the
+ * application does not mend its server.
  *
- * `down` at once while there is no connection, and after `pingTimeout` (500 ms) when the server
- * does not answer; the message says why. Results are shared for `cacheFor` (250 ms).
+ * - `down`: no connection, an open circuit (both at once), or no answer within `pingTimeout`; only
+ *   for a connection that is critical
+ * - `degraded`: the same for any other connection; or the server answers, but `reasons` says what is
+ *   wrong with it. Terminus answers 200
+ * - `up`: neither
+ *
+ * Results are shared for `cacheFor` (250 ms).
  *
  * @example
  * `@Get('ready') @HealthCheck()`
@@ -51,17 +67,22 @@ const NET_MS = 50;
  */
 @Injectable()
 export class RedisHealthIndicator {
-  private readonly facts = new ServerFactsReader();
+  private readonly examiner: RedisExaminer;
+  private readonly results: SharedResults<Examination>;
 
   constructor(
     private readonly indicators: HealthIndicatorService,
     private readonly registry: ConnectionRegistry,
     @Inject(RESOLVED_REDIS_HEALTH_OPTIONS) private readonly options: ResolvedRedisHealthOptions,
-  ) {}
+  ) {
+    this.examiner = new RedisExaminer(registry, options);
+    this.results = new SharedResults(options.cacheForMs);
+  }
 
   /**
-   * Pings the server over the connection the application works with. One round trip; every 5 s two
-   * commands more, in the same round trip, for role and version.
+   * Examines one connection, over the connection the application works with. One round trip; every
+   * 5 s (`factsFor`) one command more, INFO, in the same round trip. A Cluster is asked master by
+   * master, all at once.
    *
    * @param key name of this check in the result @default 'redis'
    * @throws {ConfigurationError} when no connection has the name
@@ -71,43 +92,68 @@ export class RedisHealthIndicator {
     options: RedisHealthCheckOptions = {},
   ): Promise<HealthIndicatorResult<Key>> {
     const link = this.registry.connection(options.connection ?? this.options.connection);
-    // Terminus shares results by key, across all its users: the key has to name the connection.
-    const attemptKey = `rednest:${link.connection}`;
-    const result = await this.indicators
-      .check(attemptKey)
-      .attempt(() => this.examine(link))
-      .withTimeout(this.options.pingTimeoutMs + NET_MS)
-      .cacheFor(this.options.cacheForMs);
-    const { status, ...data } = result[attemptKey]!;
+    const result = await this.results.get(link.connection, () => this.examiner.examine(link));
+    const critical = isCritical(this.options, link.connection);
+    const report = { ...this.report(link, result, critical, options.details ?? false) };
     const session = this.indicators.check(key);
-    return status === 'up' ? session.up(data) : session.down({ ...placeOf(link), connected: false, ...data });
+    const { connected, reasons } = result.value;
+    if (!connected) return critical ? session.down(report) : session.degraded(report);
+    return reasons.length > 0 ? session.degraded(report) : session.up(report);
   }
 
-  private async examine(link: ManagedConnection): Promise<Record<string, unknown>> {
-    if (!link.isReady) throw notReady(link);
-    const executor = this.registry.executor(link.connection, link.role);
-    const deadlineMs = this.options.pingTimeoutMs;
-    const [latencyMs, facts] = await Promise.all([
-      ping(executor, deadlineMs),
-      this.facts.read(executor, deadlineMs),
-    ]);
-    const details: RedisHealthDetails = { ...placeOf(link), connected: true, latencyMs, ...facts };
-    return { ...details };
+  /**
+   * Examines every connection that is critical or in use, for readiness with several servers: 503
+   * only when a critical one is gone. The default one appears as `key`, others as `key:name`.
+   *
+   * @param key name of this check in the result @default 'redis'
+   */
+  async areHealthy(key = 'redis', view: RedisHealthView = {}): Promise<HealthIndicatorResult> {
+    const results = await Promise.all(
+      this.names().map((connection) => {
+        const name = connection === this.options.connection ? key : `${key}:${connection}`;
+        return this.isHealthy(name, { ...view, connection });
+      }),
+    );
+    return Object.assign({}, ...results) as HealthIndicatorResult;
   }
-}
 
-async function ping(executor: RedisExecutor, deadlineMs: number): Promise<number> {
-  const startedMs = performance.now();
-  await executor.run('health.ping', (client) => client.ping(), { deadlineMs });
-  return Math.round((performance.now() - startedMs) * 100) / 100;
-}
+  /** A server that nothing uses is not connected to for the sake of a check. */
+  private names(): string[] {
+    const used = new Set(this.registry.snapshot().map(({ connection }) => connection));
+    const { connection } = this.options;
+    return this.registry.names.filter(
+      (name) => name === connection || used.has(name) || isCritical(this.options, name),
+    );
+  }
 
-function notReady(link: ManagedConnection): RedisUnavailableError {
-  const { state, lastErrorCode, connection } = link.snapshot();
-  const reason = lastErrorCode === undefined ? state : `${state}, last error ${lastErrorCode}`;
-  return new RedisUnavailableError(reason, { connection, operation: 'health.ping', outcome: 'not-sent' });
-}
+  private report(
+    link: ManagedConnection,
+    { value, isKept }: SharedResult<Examination>,
+    critical: boolean,
+    detailed: boolean,
+  ): RedisHealthDetails {
+    const { connected, latencyMs, facts, tookMs, reasons } = value;
+    return {
+      ...placeOf(link),
+      critical,
+      connected,
+      ...(latencyMs === undefined ? {} : { latencyMs }),
+      ...(facts && { role: facts.role, serverVersion: facts.serverVersion }),
+      ...(facts?.hint === undefined ? {} : { hint: facts.hint }),
+      ...(reasons.length === 0 ? {} : { reasons }),
+      ...(connected ? {} : { message: reasons[0] }),
+      ...(detailed ? this.details(link, value) : {}),
+      responseTime: tookMs,
+      ...(isKept ? { cachedResponse: true as const } : {}),
+    };
+  }
 
-function placeOf({ connection, address, target }: ManagedConnection): RedisHealthPlace {
-  return address ? { connection, host: address.host, port: address.port } : { connection, target };
+  private details(link: ManagedConnection, { facts, cluster }: Examination) {
+    const circuit = this.registry.circuits().find(({ connection }) => connection === link.connection);
+    const servers = facts?.servers ?? [];
+    return {
+      ...(cluster ? { cluster, servers } : servers[0] && { server: servers[0] }),
+      ...(circuit && { circuit: { state: circuit.state, openForMs: circuit.openForMs } }),
+    };
+  }
 }

@@ -9,6 +9,8 @@ export interface QueueWorkerInit {
   prefix: string;
   connection: ManagedConnection;
   concurrency: number;
+  lockDurationMs: number;
+  stalledIntervalMs: number;
   keepCompletedMs: number;
   keepFailedMs: number;
   dispatcher: JobDispatcher;
@@ -30,6 +32,10 @@ export class QueueWorker {
       prefix,
       concurrency,
       autorun: false,
+      // The check asks for INFO, which an ACL may refuse, and prints its advice on the console.
+      skipVersionCheck: true,
+      lockDuration: init.lockDurationMs,
+      stalledInterval: init.stalledIntervalMs,
       removeOnComplete: { age: Math.ceil(keepCompletedMs / 1000) },
       removeOnFail: { age: Math.ceil(keepFailedMs / 1000) },
     });

@@ -1,11 +1,19 @@
 import { SetMetadata, applyDecorators, Injectable } from '@nestjs/common';
 import type { Job } from 'bullmq';
+import type { Duration } from '../common/index.js';
 import { assertQueueName, type QueueName } from './queue-name.js';
 
 /** Settings of the workers of a processor. */
 export interface QueueProcessorOptions {
   /** Jobs run at the same time per queue and process. Integer >= 1. @default 1 */
   concurrency?: number;
+  /**
+   * How long a job stays with a worker that gives no sign of life; renewed at half of it while the
+   * handler runs. 1 s to 1 h. @default '30s'
+   */
+  lockDuration?: Duration;
+  /** How often jobs of workers that died are looked for. 1 s to 1 h. @default '30s' */
+  stalledInterval?: Duration;
 }
 
 /** What a job handler gets beside the payload. */

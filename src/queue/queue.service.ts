@@ -62,6 +62,8 @@ export class QueueService {
   ) {
     keyspaces.register(ONCE_KEYSPACE);
     this.executor = registry.executor(options.connection, 'producer');
+    registry.require(options.connection, 'noeviction', 'queues');
+    registry.require(options.connection, 'persistence', 'queues');
     this.keyPrefix = registry.configuration.keyPrefix;
   }
 

@@ -1,11 +1,15 @@
 import { Inject, Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import { DiscoveryService, ModulesContainer, Reflector } from '@nestjs/core';
-import { ConfigurationError } from '../common/index.js';
+import { ConfigurationError, redactText, resolveDuration } from '../common/index.js';
 import { afterBootstrap, ConnectionRegistry, DrainRegistry } from '../redis/index.js';
 import { JobDispatcher } from './job-dispatcher.js';
 import type { QueueName } from './queue-name.js';
 import { QueueWorker } from './queue-worker.js';
-import { QUEUE_PROCESSOR, type QueueProcessorMetadata } from './queue.decorators.js';
+import {
+  QUEUE_PROCESSOR,
+  type QueueProcessorMetadata,
+  type QueueProcessorOptions,
+} from './queue.decorators.js';
 import { bullPrefix } from './queue.keyspace.js';
 import type { ResolvedQueueOptions } from './queue.options.js';
 import { QUEUE_OPTIONS } from './queue.tokens.js';
@@ -54,8 +58,7 @@ export class WorkerExplorer implements OnModuleInit {
     if (this.drain.state !== 'running') return;
     for (const { instance, metadata } of processors) {
       const dispatcher = new JobDispatcher(instance);
-      for (const name of metadata.names)
-        this.startWorker(name, metadata.options.concurrency ?? 1, dispatcher);
+      for (const name of metadata.names) this.startWorker(name, metadata.options, dispatcher);
     }
     this.drain.register({
       name: 'queue workers',
@@ -65,7 +68,7 @@ export class WorkerExplorer implements OnModuleInit {
     });
   }
 
-  private startWorker(name: QueueName, concurrency: number, dispatcher: JobDispatcher): void {
+  private startWorker(name: QueueName, settings: QueueProcessorOptions, dispatcher: JobDispatcher): void {
     if (this.workers.has(name)) {
       throw new ConfigurationError(`Queue "${name}" has two processors; merge them into one class`);
     }
@@ -74,11 +77,11 @@ export class WorkerExplorer implements OnModuleInit {
       queue: name,
       prefix: bullPrefix(this.registry.configuration.keyPrefix, name),
       connection: this.registry.connection(connection, 'worker'),
-      concurrency,
+      ...resolveProcessorOptions(settings),
       keepCompletedMs,
       keepFailedMs,
       dispatcher,
-      onError: (queue, error) => this.logger.error(`Worker of "${queue}": ${error.name}`),
+      onError: (queue, error) => this.logger.error(`Worker of "${queue}": ${redactText(error.message)}`),
     });
     this.workers.set(name, worker);
     worker.start();
@@ -110,4 +113,20 @@ export class WorkerExplorer implements OnModuleInit {
       }
     }
   }
+}
+
+const STALL_BOUNDS = { minMs: 1000, maxMs: 3_600_000 };
+
+function resolveProcessorOptions(options: QueueProcessorOptions) {
+  const { concurrency = 1, lockDuration = '30s', stalledInterval = '30s' } = options;
+  if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
+    throw new ConfigurationError(
+      'Option "concurrency" of @QueueProcessor must be a whole number of at least 1',
+    );
+  }
+  return {
+    concurrency,
+    lockDurationMs: resolveDuration(lockDuration, 'lockDuration', STALL_BOUNDS),
+    stalledIntervalMs: resolveDuration(stalledInterval, 'stalledInterval', STALL_BOUNDS),
+  };
 }

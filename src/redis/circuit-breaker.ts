@@ -3,6 +3,15 @@ import { DIAGNOSTICS, DiagnosticsPublisher, type CircuitDiagnostic } from '../co
 /** Whether calls are let through. */
 export type CircuitState = 'closed' | 'open';
 
+/** State of a circuit as plain data. */
+export interface CircuitSnapshot {
+  /** Name of the server as configured. */
+  readonly connection: string;
+  readonly state: CircuitState;
+  /** Milliseconds since it opened; 0 while closed. */
+  readonly openForMs: number;
+}
+
 /** When a {@link CircuitBreaker} opens and how it looks for a recovery. */
 export interface CircuitBreakerOptions {
   /** Failures in a row that open it. @default 5 */
@@ -61,6 +70,11 @@ export class CircuitBreaker {
   /** Milliseconds since it opened; 0 while closed. */
   get openForMs(): number {
     return this.isOpen ? performance.now() - this.openedAtMs : 0;
+  }
+
+  /** Current state as plain data. */
+  snapshot(): CircuitSnapshot {
+    return { connection: this.connection, state: this.current, openForMs: Math.round(this.openForMs) };
   }
 
   /** The server answered. */

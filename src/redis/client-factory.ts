@@ -3,6 +3,7 @@ import type { ConnectionOptions } from 'node:tls';
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
 import { backoffDelayMs } from '../common/index.js';
 import type { ResolvedConnection, ResolvedTls } from '../config/index.js';
+import { quieten } from './quiet-client.js';
 import { ROLE_SETTINGS, type ConnectionRole } from './roles.js';
 
 /** The raw client behind {@link REDIS}: a plain ioredis instance, no wrapper. */
@@ -16,8 +17,11 @@ export function clientName(app: string, role: ConnectionRole): string {
 /** Creates a client for one role, not connected yet. The caller attaches the error listener. */
 export function createClient(target: ResolvedConnection, role: ConnectionRole, name: string): RedisClient {
   const common = roleOptions(target, role, name);
-  if (target.mode === 'cluster') return createCluster(target, common);
-  return new Redis({ ...common, ...addressOptions(target), db: target.db });
+  if (target.mode === 'cluster') return quieten(createCluster(target, common));
+  const client = quieten(new Redis({ ...common, ...addressOptions(target), db: target.db }));
+  // After `quit` the connections that watch the Sentinels stay open and keep the process alive.
+  if (target.mode === 'sentinel') client.on('end', () => client.disconnect());
+  return client;
 }
 
 /**
@@ -27,11 +31,13 @@ export function createClient(target: ResolvedConnection, role: ConnectionRole, n
 export function duplicateForRole(client: RedisClient, role: ConnectionRole, name: string): RedisClient {
   const overrides = roleOptions(DEFAULT_TIMEOUTS, role, name);
   return client instanceof Cluster
-    ? client.duplicate([], {
-        redisOptions: { ...client.options.redisOptions, ...overrides },
-        lazyConnect: overrides.lazyConnect ?? true,
-      })
-    : client.duplicate(overrides);
+    ? quieten(
+        client.duplicate([], {
+          redisOptions: { ...client.options.redisOptions, ...overrides },
+          lazyConnect: overrides.lazyConnect ?? true,
+        }),
+      )
+    : quieten(client.duplicate(overrides));
 }
 
 const DEFAULT_TIMEOUTS = { connectTimeoutMs: 2000, commandTimeoutMs: 1500, socketTimeoutMs: 2000 };
@@ -44,8 +50,14 @@ function roleOptions(target: Timeouts & Credentials, role: ConnectionRole, name:
   return {
     // BullMQ duplicates worker clients and gives up on a lazy one whose first attempt fails.
     lazyConnect: role !== 'worker',
+    // A prefix of the client itself would be put before keys that carry ours, and BullMQ refuses it.
+    keyPrefix: '',
     connectionName: name,
-    ...(target.username === undefined ? {} : { username: target.username }),
+    // A password alone is sent as that of the user "default": AUTH with one argument makes the client
+    // print a warning when the server asks for none.
+    ...(target.username === undefined && target.password === undefined
+      ? {}
+      : { username: target.username ?? 'default' }),
     ...(target.password === undefined ? {} : { password: target.password }),
     ...(target.tls === undefined ? {} : { tls: tlsOptions(target.tls) }),
     connectTimeout: target.connectTimeoutMs,
@@ -65,8 +77,11 @@ function roleOptions(target: Timeouts & Credentials, role: ConnectionRole, name:
   };
 }
 
-/** Read by name: the material is not enumerable, so that it cannot be spread into a log. */
-function tlsOptions({ ca, cert, key, servername }: ResolvedTls): ConnectionOptions {
+/**
+ * TLS options of the client. Read by name: the material is not enumerable, so that it cannot be spread
+ * into a log.
+ */
+export function tlsOptions({ ca, cert, key, servername }: ResolvedTls): ConnectionOptions {
   return {
     minVersion: 'TLSv1.2',
     ...(ca === undefined ? {} : { ca }),
@@ -103,9 +118,9 @@ function addressOptions(target: Exclude<ResolvedConnection, { mode: 'cluster' }>
         name: target.name,
         ...(target.sentinelUsername === undefined ? {} : { sentinelUsername: target.sentinelUsername }),
         ...(target.sentinelPassword === undefined ? {} : { sentinelPassword: target.sentinelPassword }),
-        ...(target.sentinelTls === undefined
-          ? {}
-          : { sentinelTLS: tlsOptions(target.sentinelTls), enableTLSForSentinelMode: true }),
+        ...(target.sentinelTls === undefined ? {} : { sentinelTLS: tlsOptions(target.sentinelTls) }),
+        // Despite its name it is about the servers behind the Sentinels.
+        enableTLSForSentinelMode: target.tls !== undefined,
         failoverDetector: true,
         updateSentinels: true,
         sentinelCommandTimeout: 500,

@@ -76,7 +76,7 @@ export async function runTransaction<Replies extends readonly unknown[]>(
   isCluster = client instanceof Cluster,
 ): Promise<BatchResults<Replies> | undefined> {
   const chain = client.pipeline();
-  chain.multi();
+  (chain as unknown as { multi(): void }).multi(); // missing from the type of a pipeline
   const batch = new CommandBatch(chain, isCluster);
   let isConflict = false;
   const results = await batch.finish(build, async () => {

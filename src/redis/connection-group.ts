@@ -4,9 +4,12 @@ import { clientName, createClient, duplicateForRole, type RedisClient } from './
 import { ConnectionLog, type ConnectionLogger, type LogFormat } from './connection-log.js';
 import type { DeadlineQueue } from './deadline-queue.js';
 import { RedisExecutor } from './executor.js';
+import { CredentialRotation } from './credential-rotation.js';
 import { ManagedConnection } from './managed-connection.js';
 import { RedisOperations } from './operations.js';
 import type { ConnectionRole } from './roles.js';
+import { createListeningClient, isListening } from './subscriber-client.js';
+import { ListeningConnections } from './subscriber-group.js';
 import { TransactionLanes } from './transaction-lanes.js';
 
 /** What all groups of an application share. */
@@ -15,6 +18,8 @@ export interface GroupContext {
   logger: ConnectionLogger;
   logFormat: LogFormat;
   deadlines: DeadlineQueue;
+  /** Connections open when they are first used, not when they are first asked for. */
+  lazy: boolean;
 }
 
 /** Where a group's clients come from: a configured server, or a client of the application. */
@@ -31,6 +36,9 @@ export class ConnectionGroup {
   private readonly lanes: { link: ManagedConnection; executor: RedisExecutor }[] = [];
   /** Work with several commands or keys; opens connections as they are needed. */
   readonly operations: RedisOperations;
+  private readonly rotation: CredentialRotation | undefined;
+  /** Subscriptions, wake-ups and tracking; opens connections as they are needed. */
+  readonly listening: ListeningConnections;
   private closed = false;
   /** Shared by all roles: they go to the same server. */
   readonly breaker: CircuitBreaker;
@@ -41,8 +49,20 @@ export class ConnectionGroup {
     private readonly context: GroupContext,
   ) {
     this.breaker = new CircuitBreaker(name, (state, openMs) => this.logCircuit(state, openMs));
+    const provider = 'target' in source ? source.target.credentials : undefined;
+    if (provider) this.rotation = new CredentialRotation(name, provider, context);
     const lanes = new TransactionLanes(TRANSACTION_LANES, (index) => this.lane(index));
     this.operations = new RedisOperations(name, () => this.executor('command'), lanes);
+    this.listening = new ListeningConnections(this, context);
+  }
+
+  /**
+   * Asks for credentials that rotate, if the connection has such; call it before it is opened.
+   *
+   * @throws {RedisCredentialsError} when they cannot be had
+   */
+  async prepare(deadlineMs: number): Promise<void> {
+    await this.rotation?.start(deadlineMs);
   }
 
   /** The connection of a role, opened on first use. */
@@ -52,7 +72,7 @@ export class ConnectionGroup {
     if (this.closed) throw new Error(`Connection "${this.name}" is closed`);
     const link = this.create(role);
     this.links.set(role, link);
-    return link.open();
+    return this.context.lazy ? link : link.open();
   }
 
   /** The executor of a role, opening its connection on first use. */
@@ -74,6 +94,8 @@ export class ConnectionGroup {
   seal(): void {
     this.closed = true;
     this.breaker.stop();
+    this.rotation?.stop();
+    this.listening.close();
   }
 
   /** Transactions need several connections of one role: what is watched belongs to the connection. */
@@ -113,7 +135,11 @@ export class ConnectionGroup {
     const name = clientName(this.context.app, role);
     if ('target' in this.source) {
       const { target } = this.source;
-      return { client: createClient(target, role, name), owned: true, target };
+      const login = this.rotation?.withLogin(target) ?? target;
+      const client = isListening(role)
+        ? createListeningClient(login, role, name)
+        : createClient(login, role, name);
+      return { client: this.rotation?.attach(client) ?? client, owned: true, target: login };
     }
     const { client } = this.source;
     return role === 'command'

@@ -111,6 +111,21 @@ describe('ConnectionLog', () => {
     expect(states().filter((state) => state === 'connect')).toHaveLength(1);
   });
 
+  it('bounds what a flapping connection writes, and reports it later with its state', () => {
+    const { client, lines } = probe('json');
+    connect(client);
+    for (let flap = 0; flap < 50; flap += 1) {
+      fail(client);
+      connect(client);
+    }
+    expect(lines.length).toBeLessThanOrEqual(8);
+
+    jest.advanceTimersByTime(60_000);
+
+    expect(lines.length).toBeLessThanOrEqual(12);
+    expect(lines.at(-1)!.message).toMatchObject({ folded: expect.any(Number) });
+  });
+
   it('reports no recovery at the first readiness, however long it took', () => {
     const { client, lines } = probe('json');
     fail(client);

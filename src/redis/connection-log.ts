@@ -1,4 +1,5 @@
 import { DIAGNOSTICS, DiagnosticsPublisher, type ConnectionDiagnostic } from '../common/index.js';
+import { LINE_EVERY_MS, LineBudget } from './line-budget.js';
 import { errorCode, type ManagedConnection } from './managed-connection.js';
 
 /** How connection events are written: one readable line, or one object per line. */
@@ -57,6 +58,8 @@ export class ConnectionLog {
   private folded = 0;
   private attempts = 0;
   private hasBeenReady = false;
+  private readonly budget = new LineBudget();
+  private later: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly link: ManagedConnection,
@@ -85,10 +88,10 @@ export class ConnectionLog {
       this.downSinceMs === undefined ? undefined : Math.round(performance.now() - this.downSinceMs);
     const recovered = this.hasBeenReady && downMs !== undefined;
     const { attempts, folded } = this;
+    this.folded = this.attempts = 0;
     this.write('ready', recovered ? { downMs, attempts, folded } : {});
     this.hasBeenReady = true;
     this.written.clear();
-    this.folded = this.attempts = 0;
     this.downSinceMs = undefined;
   }
 
@@ -121,9 +124,25 @@ export class ConnectionLog {
   }
 
   private emit(state: LoggedState, details: Details): void {
+    if (!this.budget.take()) {
+      this.folded += 1;
+      this.reportLater();
+      return;
+    }
     this.lastLineMs = performance.now();
     const line = this.format === 'json' ? this.toRecord(state, details) : this.toLine(state, details);
     this.logger[LEVELS[state]](line);
+  }
+
+  /** What a flapping connection did is told once it may write again, with the state it is in by then. */
+  private reportLater(): void {
+    this.later ??= setTimeout(() => {
+      this.later = undefined;
+      if (this.link.isClosing) return;
+      const { folded, attempts } = this;
+      this.folded = this.attempts = 0;
+      this.emit(this.link.isReady ? 'ready' : 'reconnecting', { folded, attempts });
+    }, LINE_EVERY_MS).unref();
   }
 
   private publish(state: LoggedState, errorCode?: string): void {

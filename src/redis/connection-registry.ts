@@ -1,14 +1,18 @@
 import { ConfigurationError } from '../common/index.js';
 import type { RednestConfiguration } from '../config/index.js';
-import { diagnoseBoot } from './boot-diagnosis.js';
+import type { ConnectionNeed, DeclaredNeed } from './boot-checks.js';
+import { ConnectionBoot } from './boot.js';
+import type { CircuitSnapshot } from './circuit-breaker.js';
 import type { RedisClient } from './client-factory.js';
 import { ConnectionGroup, type GroupContext } from './connection-group.js';
 import type { RedisExecutor } from './executor.js';
 import type { ConnectionSnapshot, ManagedConnection } from './managed-connection.js';
 import type { RedisOperations } from './operations.js';
-import { RedisBootError } from './redis.errors.js';
 import { DEFAULT_CONNECTION } from './redis.tokens.js';
 import type { ConnectionRole } from './roles.js';
+import type { Subscriber } from './subscriber.js';
+import type { TrackingConnection } from './tracking-connection.js';
+import type { WakeUpChannel } from './wake-up-channel.js';
 
 /** Something the registry stops after the last connection has ended, such as an embedded server. */
 export interface OwnedServer {
@@ -38,10 +42,15 @@ export class ConnectionRegistry {
   private readonly groups = new Map<string, ConnectionGroup>();
   private readonly server: OwnedServer | undefined;
   private readonly context: GroupContext;
+  private readonly boots = new Map<string, Promise<ConnectionBoot>>();
+  private readonly needs = new Map<string, DeclaredNeed[]>();
+  private readonly givenUp = new AbortController();
+  private readonly init: ConnectionRegistryInit;
   private closing: Promise<void> | undefined;
 
   /** @internal */
   constructor(init: ConnectionRegistryInit) {
+    this.init = init;
     this.configuration = init.configuration;
     this.context = init.context;
     this.server = init.server;
@@ -83,6 +92,34 @@ export class ConnectionRegistry {
   }
 
   /**
+   * The pub/sub connection to a server, shared by all listeners; opened with the first subscription.
+   *
+   * @throws {ConfigurationError} when no connection has this name
+   */
+  subscriber(name: string = DEFAULT_CONNECTION): Subscriber {
+    return this.group(name).listening.subscriber();
+  }
+
+  /**
+   * The wake-ups of the application over one server, on the pub/sub channel `<keyPrefix>:wake`.
+   *
+   * @throws {ConfigurationError} when no connection has this name
+   */
+  wakeUps(name: string = DEFAULT_CONNECTION): WakeUpChannel {
+    return this.group(name).listening.wakeUp(this.configuration.keyPrefix);
+  }
+
+  /**
+   * Invalidations of the keys that start with one of the prefixes; opened with the first listener. One
+   * set of prefixes per server. Redis 6 or later, no Cluster.
+   *
+   * @throws {ConfigurationError} when no connection has this name, or it tracks other prefixes
+   */
+  tracking(name: string, prefixes: readonly string[]): TrackingConnection {
+    return this.group(name).listening.tracking(prefixes);
+  }
+
+  /**
    * The raw client for a connection and role, for libraries that need one (BullMQ). Opened on first
    * use, closed by Rednest.
    *
@@ -102,21 +139,66 @@ export class ConnectionRegistry {
     return this.links().map((link) => link.snapshot());
   }
 
+  /** Circuits of all configured servers; safe to print. */
+  circuits(): CircuitSnapshot[] {
+    return [...this.groups.values()].map(({ breaker }) => breaker.snapshot());
+  }
+
   /**
-   * Opens the command connection and waits until it is ready, at most the configured boot timeout.
-   * On failure everything opened so far is closed, so that a failed start leaves nothing behind.
+   * Asks for the credentials of every connection that has a `credentials` function. When one fails,
+   * everything is closed, unless the application is to start without its servers.
    *
-   * @throws {RedisBootError} naming the server, the cause and the fix
+   * @throws {RedisCredentialsError} naming the connection
    */
-  async boot(name: string): Promise<RedisClient> {
-    const link = this.connection(name, 'command');
+  async prepare(): Promise<void> {
+    const { bootTimeoutMs, bootMode } = this.configuration;
     try {
-      await this.waitUntilReady(link);
+      await Promise.all([...this.groups.values()].map((group) => group.prepare(bootTimeoutMs)));
     } catch (error) {
+      if (bootMode !== 'wait') return;
       await this.close();
       throw error;
     }
-    return link.client;
+  }
+
+  /**
+   * Starts the command connection as the boot mode says: waits until it is ready, at most the boot
+   * timeout, then checks the server; or leaves it to its first use. On failure everything opened so far
+   * is closed, so that a failed start leaves nothing behind.
+   *
+   * @throws {RedisBootError} naming the server, the cause and the fix
+   */
+  async boot(name: string = DEFAULT_CONNECTION): Promise<RedisClient> {
+    await this.booted(name);
+    return this.connection(name, 'command').client;
+  }
+
+  /**
+   * Declares what a capability needs of the server behind a connection. Call it in a constructor:
+   * the needs are checked once all modules are built.
+   *
+   * @param usedBy who needs it, in the words of the message: `queues`
+   * @throws {ConfigurationError} when no connection has this name
+   */
+  require(name: string, need: ConnectionNeed, usedBy: string): void {
+    const { name: connection } = this.group(name);
+    // What the embedded server holds is meant to end with the process.
+    if (need === 'persistence' && this.server && connection === DEFAULT_CONNECTION) return;
+    const declared = this.needs.get(connection) ?? [];
+    declared.push({ need, usedBy });
+    this.needs.set(connection, declared);
+  }
+
+  /**
+   * Checks every declared need. In production an unmet need ends the start, elsewhere it is logged.
+   *
+   * @throws {RedisBootError} naming the server, the need and the fix
+   */
+  async verify(): Promise<void> {
+    for (const [name, needs] of this.needs) {
+      const boot = await this.booted(name);
+      await this.orClose(boot.verify(needs));
+    }
   }
 
   /** Ends every connection and then the embedded server, if there is one. Idempotent; never rejects. */
@@ -125,6 +207,7 @@ export class ConnectionRegistry {
   }
 
   private async closeAll(deadlineMs: number): Promise<void> {
+    this.givenUp.abort();
     for (const group of this.groups.values()) group.seal();
     const links = this.links().reverse();
     const dependents = links.filter(({ role }) => role !== 'command');
@@ -149,34 +232,38 @@ export class ConnectionRegistry {
     );
   }
 
-  private waitUntilReady(link: ManagedConnection): Promise<void> {
-    if (link.isReady) return Promise.resolve();
-    const { bootTimeoutMs } = this.configuration;
-    return new Promise<void>((resolve, reject) => {
-      const settle = (finish: () => void) => {
-        clearTimeout(timer);
-        stopWaiting();
-        link.client.off('error', onError);
-        finish();
-      };
-      const fail = () => settle(() => reject(bootError(link, bootTimeoutMs)));
-      const onError = (error: Error) => {
-        if (diagnoseBoot(error).permanent) fail();
-      };
-      const timer = setTimeout(fail, bootTimeoutMs);
-      const stopWaiting = link.onceReady(() => settle(resolve));
-      link.client.on('error', onError);
-      if (link.lastFailure) onError(link.lastFailure);
-    });
+  private booted(name: string): Promise<ConnectionBoot> {
+    let boot = this.boots.get(name);
+    if (!boot) {
+      boot = this.orClose(this.startBoot(name));
+      this.boots.set(name, boot);
+    }
+    return boot;
   }
-}
 
-function bootError(link: ManagedConnection, bootTimeoutMs: number): RedisBootError {
-  const { reason, permanent, advice } = diagnoseBoot(link.lastFailure);
-  const waited = permanent ? '' : ` within ${bootTimeoutMs} ms`;
-  return new RedisBootError(
-    `Redis connection "${link.connection}" (${link.target}) did not become ready${waited}: ${reason}, ${advice}`,
-    reason,
-    permanent,
-  );
+  private async startBoot(name: string): Promise<ConnectionBoot> {
+    const { bootMode, bootTimeoutMs, environment, connections } = this.configuration;
+    const isForeign = this.init.client !== undefined && name === DEFAULT_CONNECTION;
+    const boot = new ConnectionBoot({
+      link: this.connection(name, 'command'),
+      target: isForeign ? undefined : connections.get(name),
+      mode: bootMode,
+      timeoutMs: bootTimeoutMs,
+      environment,
+      logger: this.context.logger,
+      signal: this.givenUp.signal,
+    });
+    await boot.start();
+    return boot;
+  }
+
+  /** A start that failed leaves no connection behind. */
+  private async orClose<T>(step: Promise<T>): Promise<T> {
+    try {
+      return await step;
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
 }

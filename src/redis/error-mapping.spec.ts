@@ -40,7 +40,7 @@ describe('toCallError', () => {
     [clientError('Error', 'getaddrinfo', 'EAI_AGAIN'), 'ERR_REDIS_UNAVAILABLE', 'unknown'],
     [clientError('Error', 'x', 'ERR_TLS_CERT_ALTNAME_INVALID'), 'ERR_REDIS_UNAVAILABLE', 'unknown'],
     [clientError('Error', 'x', 'ERR_STREAM_DESTROYED'), 'ERR_REDIS_UNAVAILABLE', 'unknown'],
-    [new TypeError('undefined is not a function'), 'ERR_REDIS_COMMAND', 'not-sent'],
+    [new TypeError('undefined is not a function'), 'ERR_REDIS_COMMAND', 'unknown'],
   ])('maps %p to %s, %s', (error, code, outcome) => {
     expect(toCallError(error, CALL)).toMatchObject({
       code,

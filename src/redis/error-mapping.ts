@@ -17,6 +17,8 @@ export interface FailedCall {
   connection: string;
   operation: string;
   deadlineMs: number;
+  /** The call threw before it could send anything. @default false */
+  neverSent?: boolean;
 }
 
 /** Replies that mean "not now, not here" rather than "this command is wrong". */
@@ -35,14 +37,26 @@ export function toCallError(error: unknown, call: FailedCall): RedisCallError {
     const reply = /^[A-Z]+/.exec(message)?.[0] ?? 'ERR';
     return UNAVAILABLE_REPLIES.has(reply)
       ? new RedisUnavailableError(safeReply(message), context('refused'))
-      : new RedisCommandError(reply, safeReply(message), context('refused'));
+      : new RedisCommandError(
+          reply,
+          safeReply(message),
+          context(brokeOff(reply, message) ? 'unknown' : 'refused'),
+        );
   }
   if (message === 'Command timed out') return new RedisTimeoutError(call.deadlineMs, context('unknown'));
   if (neverWritten(message)) return new RedisUnavailableError('not connected', context('not-sent'));
   if (isTransportError(name, message, code)) {
     return new RedisUnavailableError(code || 'connection lost', context('unknown'));
   }
-  return new RedisCommandError('ERR', safeReply(message), context('not-sent'));
+  return new RedisCommandError('ERR', safeReply(message), context(call.neverSent ? 'not-sent' : 'unknown'));
+}
+
+/** Refusals that come before a script has written anything. */
+const BEFORE_SCRIPT = new Set(['OOM', 'NOSCRIPT', 'READONLY', 'BUSY', 'NOPERM', 'MISCONF', 'NOREPLICAS']);
+
+/** A script that fails half way keeps what it wrote; the reply of such a failure names the script. */
+function brokeOff(reply: string, message: string): boolean {
+  return !BEFORE_SCRIPT.has(reply) && /script: [0-9a-f]{40}|\(call to f_[0-9a-f]{40}\)/.test(message);
 }
 
 function describe(error: unknown): { name: string; message: string; code: string } {

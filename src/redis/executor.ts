@@ -84,15 +84,9 @@ export class RedisExecutor {
   run<T>(operation: string, call: (client: RedisClient) => Promise<T>, options?: CallOptions): Promise<T> {
     const refusal = this.context.refusal(operation, options?.signal);
     if (refusal) return Promise.reject(this.context.report(refusal));
+    const deadlineMs = options?.deadlineMs ?? DEFAULT_DEADLINE_MS;
     return new Promise<T>((resolve, reject) => {
-      const request = {
-        operation,
-        call,
-        deadlineMs: options?.deadlineMs ?? DEFAULT_DEADLINE_MS,
-        idempotent: options?.idempotent ?? false,
-        signal: options?.signal,
-      };
-      new PendingCall(this.context, request, resolve, reject).start();
+      new PendingCall(this.context, operation, call, deadlineMs, options, resolve, reject).start();
     });
   }
 

@@ -4,6 +4,9 @@ import { ConnectionRegistry } from './connection-registry.js';
 /** The part of a Nest application that is needed here; `close` takes the signal that ends it. */
 export type Closable = Pick<INestApplicationContext, 'get'> & { close(signal?: string): Promise<void> };
 
+/** Steps of a shutdown by signal. */
+export type ShutdownEvent = 'closing' | 'closed' | 'forced' | 'timeout' | 'failed';
+
 /** Settings of {@link enableGracefulShutdown}. */
 export interface GracefulShutdownOptions {
   /** Signals that end the application. @default ['SIGTERM', 'SIGINT'] */
@@ -11,7 +14,7 @@ export interface GracefulShutdownOptions {
   /** Ends the process; replaced in tests. @default process.exit */
   exit?: (code: number) => void;
   /** Told what happens; nothing by default. */
-  onEvent?: (event: 'closing' | 'closed' | 'forced' | 'timeout' | 'failed', signal: string) => void;
+  onEvent?: (event: ShutdownEvent, signal: string) => void;
 }
 
 /** A terminal's Ctrl-C can arrive twice at once: from the terminal and from a parent such as npm. */
@@ -28,7 +31,14 @@ const SAME_SIGNAL_MS = 500;
  * @returns a function that removes the signal handlers
  */
 export function enableGracefulShutdown(app: Closable, options: GracefulShutdownOptions = {}): () => void {
-  const { signals = ['SIGTERM', 'SIGINT'], exit = (code) => process.exit(code), onEvent } = options;
+  const { signals = ['SIGTERM', 'SIGINT'], exit = (code) => process.exit(code) } = options;
+  const tell = (event: ShutdownEvent, signal: string): void => {
+    try {
+      options.onEvent?.(event, signal);
+    } catch {
+      // A listener that fails must not keep the process from ending.
+    }
+  };
   const { shutdownTimeoutMs } = app.get(ConnectionRegistry).configuration;
   let startedMs: number | undefined;
   let finished = false;
@@ -39,12 +49,12 @@ export function enableGracefulShutdown(app: Closable, options: GracefulShutdownO
       void close(signal);
     } else if (performance.now() - startedMs >= SAME_SIGNAL_MS) {
       finished = true;
-      onEvent?.('forced', signal);
+      tell('forced', signal);
       exit(1);
     }
   };
   const close = async (signal: NodeJS.Signals): Promise<void> => {
-    onEvent?.('closing', signal);
+    tell('closing', signal);
     const timer = setTimeout(() => finish('timeout', 1, signal), shutdownTimeoutMs);
     const closed = await app.close(signal).then(
       () => true,
@@ -57,7 +67,7 @@ export function enableGracefulShutdown(app: Closable, options: GracefulShutdownO
   const finish = (event: 'closed' | 'failed' | 'timeout', code: 0 | 1, signal: string): void => {
     if (finished) return;
     finished = true;
-    onEvent?.(event, signal);
+    tell(event, signal);
     exit(code);
   };
 

@@ -1,12 +1,18 @@
 export { afterBootstrap } from './after-bootstrap.js';
 export { diagnoseBoot, type BootDiagnosis } from './boot-diagnosis.js';
+export type { CircuitSnapshot, CircuitState } from './circuit-breaker.js';
 export { clientName, type RedisClient } from './client-factory.js';
 export type { ConnectionLogger, LogFormat } from './connection-log.js';
 export { ConnectionRegistry, type ConnectionRegistryInit, type OwnedServer } from './connection-registry.js';
 export type { BatchBuilder, BatchResults, CommandQueue } from './command-batch.js';
+export { RedisCredentialsError } from './credentials.errors.js';
 export { DrainRegistry, type DrainParticipant, type DrainState } from './drain-registry.js';
 export { DEFAULT_DEADLINE_MS, RedisExecutor, type CallOptions } from './executor.js';
-export { enableGracefulShutdown, type GracefulShutdownOptions } from './graceful-shutdown.js';
+export {
+  enableGracefulShutdown,
+  type GracefulShutdownOptions,
+  type ShutdownEvent,
+} from './graceful-shutdown.js';
 export {
   defineKeyspace,
   Keyspace,
@@ -53,4 +59,19 @@ export {
 export { ROLE_SETTINGS, type ConnectionRole, type RoleSettings } from './roles.js';
 export type { LuaScript, ScriptArguments } from './script.js';
 export { assertSameSlot, groupBySlot, slotOf } from './slots.js';
+export {
+  Subscriber,
+  type AttachOptions,
+  type SubscribeOptions,
+  type SubscriberSnapshot,
+  type Unsubscribe,
+} from './subscriber.js';
+export {
+  ChannelMessage,
+  type GapListener,
+  type MessageListener,
+  type SubscriptionGap,
+} from './subscriber-message.js';
+export { TrackingConnection, type TrackingEvents, type TrackingSnapshot } from './tracking-connection.js';
 export type { UnlinkOptions } from './unlink-by-pattern.js';
+export { WakeUpChannel, type WakeUpListener, type WakeUpWait } from './wake-up-channel.js';

@@ -85,10 +85,12 @@ export class ManagedConnection {
     return this.closing !== undefined;
   }
 
-  /** Milliseconds since the connection was last ready, or since it was created; 0 when ready. */
+  /** Milliseconds since the connection was last ready, or since it was opened; 0 when ready or not opened. */
   get downForMs(): number {
     // The client changes its status one tick before it emits the event that moves `state`.
-    return this.isReady || this.state === 'ready' ? 0 : performance.now() - this.downSinceMs;
+    return this.isReady || this.state === 'ready' || this.state === 'idle'
+      ? 0
+      : performance.now() - this.downSinceMs;
   }
 
   /** Callers waiting for readiness. */
@@ -111,12 +113,13 @@ export class ManagedConnection {
   }
 
   /**
-   * Calls `callback` once when the connection is ready.
+   * Calls `callback` once when the connection is ready. Opens the connection when nobody has.
    *
    * @returns a function that takes the callback back
    */
   onceReady(callback: () => void): () => void {
     this.waiters.add(callback);
+    this.open();
     return () => this.waiters.delete(callback);
   }
 
@@ -181,7 +184,7 @@ export class ManagedConnection {
     // Events of the socket still arrive after `close` has ended the connection.
     if (this.state === state || (this.closing && this.state === 'end')) return;
     const now = performance.now();
-    if (this.state === 'ready') this.downSinceMs = now;
+    if (this.state === 'ready' || this.state === 'idle') this.downSinceMs = now;
     this.state = state;
     this.stateSinceMs = now;
   }

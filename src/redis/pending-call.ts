@@ -7,34 +7,37 @@ import {
   RedisAbortedError,
   RedisTimeoutError,
   RedisUnavailableError,
+  type CallContext,
   type RedisCallError,
 } from './redis.errors.js';
 
 /** Retries of a call that may be sent again. */
 const MAX_RETRIES = 2;
 
-/** What a {@link PendingCall} runs. */
-export interface CallRequest<T> {
-  readonly operation: string;
-  readonly call: (client: RedisClient) => Promise<T>;
-  readonly deadlineMs: number;
-  readonly idempotent: boolean;
-  readonly signal: AbortSignal | undefined;
+/** Settings of a {@link PendingCall} that most calls leave out. */
+export interface CallSettings {
+  readonly idempotent?: boolean;
+  readonly signal?: AbortSignal;
 }
 
 /**
  * One call from its start to its end: waits for a connection, is sent, perhaps sent again, and
- * settles exactly once, at its deadline at the latest.
+ * settles exactly once, at its deadline at the latest. There is one of these per command, so it
+ * allocates little: the deadline is the call itself, and rare needs have no field of their own.
  */
 export class PendingCall<T> extends Deadline {
   private sent = false;
   private settled = false;
   private retries = 0;
-  private stopWaiting: (() => void) | undefined;
+  /** Takes back what waits for the connection or the caller's signal. */
+  private release: (() => void) | undefined = undefined;
 
   constructor(
     private readonly context: ExecutorContext,
-    private readonly request: CallRequest<T>,
+    private readonly operation: string,
+    private readonly call: (client: RedisClient) => Promise<T>,
+    private readonly deadlineMs: number,
+    private readonly settings: CallSettings | undefined,
     private readonly resolve: (value: T) => void,
     private readonly reject: (error: RedisCallError) => void,
   ) {
@@ -43,82 +46,87 @@ export class PendingCall<T> extends Deadline {
 
   /** Starts the deadline and sends the call, or waits until it can be sent. */
   start(): void {
-    const { signal, deadlineMs } = this.request;
-    this.context.deadlines.start(this, deadlineMs);
-    if (signal) signal.addEventListener('abort', this.onAbort, { once: true });
+    this.context.deadlines.start(this, this.deadlineMs);
+    if (this.settings?.signal) this.follow(this.settings.signal);
     this.sendWhenReady();
   }
 
   override expire(stalledMs: number): void {
-    const { context } = this;
-    const { deadlineMs } = this.request;
-    if (
-      this.sent &&
-      stalledMs === 0 &&
-      context.silence.isLong(context.link.answers, this.expiresAtMs - deadlineMs)
-    ) {
+    const { context, deadlineMs } = this;
+    const sentAtMs = this.expiresAtMs - deadlineMs;
+    if (this.sent && stalledMs === 0 && context.silence.isLong(context.link.answers, sentAtMs)) {
       context.breaker.failed(context.probe);
     }
-    this.fail(
-      new RedisTimeoutError(deadlineMs, this.describe(this.sent ? 'unknown' : 'not-sent'), stalledMs),
-    );
+    this.fail(new RedisTimeoutError(deadlineMs, this.describe(), stalledMs));
+  }
+
+  private follow(signal: AbortSignal): void {
+    const onAbort = (): void => this.fail(new RedisAbortedError(this.describe()));
+    signal.addEventListener('abort', onAbort, { once: true });
+    this.release = () => signal.removeEventListener('abort', onAbort);
   }
 
   private sendWhenReady(): void {
     const { link } = this.context;
-    if (link.isReady) this.send();
-    else this.stopWaiting = link.onceReady(() => this.send());
+    if (link.isReady) {
+      this.send();
+      return;
+    }
+    const before = this.release;
+    const stopWaiting = link.onceReady(() => {
+      this.release = before;
+      this.send();
+    });
+    this.release = () => {
+      stopWaiting();
+      before?.();
+    };
   }
 
   private send(): void {
-    this.stopWaiting = undefined;
+    const { context } = this;
     this.sent = true;
-    this.context.inFlight += 1;
-    this.invoke().then(this.onValue, this.onError);
-  }
-
-  /** Also turns what the call throws synchronously into a rejection. */
-  private invoke(): Promise<T> {
+    context.inFlight += 1;
+    let answer: Promise<T>;
     try {
-      return this.request.call(this.context.link.client);
+      answer = this.call(context.link.client);
     } catch (error) {
-      return Promise.reject(error);
+      this.onError(error, true);
+      return;
     }
+    answer.then(
+      (value) => this.onValue(value),
+      (error: unknown) => this.onError(error, false),
+    );
   }
 
-  private readonly onValue = (value: T): void => {
+  private onValue(value: T): void {
     const { context } = this;
     context.inFlight -= 1;
     context.answered();
     if (this.settled) return;
     this.settle();
     this.resolve(value);
-  };
+  }
 
-  private readonly onError = (cause: unknown): void => {
-    const { context, request } = this;
+  private onError(cause: unknown, neverSent: boolean): void {
+    const { context, operation, deadlineMs } = this;
     context.inFlight -= 1;
-    const { operation, deadlineMs } = request;
-    const error = toCallError(cause, { connection: context.link.connection, operation, deadlineMs });
+    const { connection } = context.link;
+    const error = toCallError(cause, { connection, operation, deadlineMs, neverSent });
     const isTransport = error instanceof RedisUnavailableError || error instanceof RedisTimeoutError;
     // A lost connection is waited for, or given up, by its own rule; the circuit is for servers that
     // are reached and do not serve.
     if (isTransport && error.outcome === 'refused') context.breaker.failed(context.probe);
-    if (!isTransport) context.answered();
+    if (!isTransport && !neverSent) context.answered();
     if (this.settled) return;
     if (isTransport && this.mayRetry()) this.retry();
     else this.fail(error);
-  };
-
-  private readonly onAbort = (): void => {
-    this.fail(new RedisAbortedError(this.describe(this.sent ? 'unknown' : 'not-sent')));
-  };
+  }
 
   private mayRetry(): boolean {
-    const { idempotent } = this.request;
-    return (
-      idempotent && this.retries < MAX_RETRIES && !this.context.breaker.isOpen && this.context.budget.spend()
-    );
+    if (!this.settings?.idempotent || this.retries >= MAX_RETRIES) return false;
+    return !this.context.breaker.isOpen && this.context.budget.spend();
   }
 
   /** Spread over a few milliseconds, so that calls that failed together do not return together. */
@@ -134,18 +142,17 @@ export class PendingCall<T> extends Deadline {
   private fail(error: RedisCallError): void {
     if (this.settled) return;
     this.settle();
-    this.context.report(error);
-    this.reject(error);
+    this.reject(this.context.report(error));
   }
 
   private settle(): void {
     this.settled = true;
     this.cancel();
-    this.stopWaiting?.();
-    this.request.signal?.removeEventListener('abort', this.onAbort);
+    this.release?.();
   }
 
-  private describe(outcome: Outcome) {
-    return { connection: this.context.link.connection, operation: this.request.operation, outcome };
+  private describe(): CallContext {
+    const outcome: Outcome = this.sent || this.retries > 0 ? 'unknown' : 'not-sent';
+    return { connection: this.context.link.connection, operation: this.operation, outcome };
   }
 }

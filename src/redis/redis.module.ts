@@ -9,6 +9,7 @@ import {
   type DynamicModule,
   type OnApplicationShutdown,
   type OnModuleDestroy,
+  type OnModuleInit,
   type Provider,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
@@ -62,7 +63,8 @@ function namedClient(name: string): Provider {
  * Global module: provides the shared client ({@link REDIS}), further clients by name, the
  * {@link ConnectionRegistry}, and the ordered shutdown of everything that uses them.
  *
- * Start waits until the server is ready, at most `bootTimeout` (10 s), and fails with the cause.
+ * Start waits until the server is ready, at most `bootTimeout` (10 s), and fails with the cause; the
+ * option `boot` chooses otherwise.
  *
  * @example
  * `@Module({ imports: [RedisModule.forRoot({ app: 'shop' })] })`
@@ -103,7 +105,7 @@ function namedClient(name: string): Provider {
 })
 export class RedisModule
   extends ConfigurableModuleClass
-  implements OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
+  implements OnModuleInit, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
 {
   private readonly diagnostics = new DiagnosticsPublisher<ShutdownDiagnostic>(DIAGNOSTICS.shutdown);
   private readonly http = new HttpDrain();
@@ -125,6 +127,15 @@ export class RedisModule
   /** Registers the module with options from a factory, class or existing provider. */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
     return super.forRootAsync(options);
+  }
+
+  /**
+   * All capabilities exist and have declared what they need: their servers are checked.
+   *
+   * @throws {RedisBootError} when production would lose data
+   */
+  async onModuleInit(): Promise<void> {
+    await this.registry.verify();
   }
 
   /** Shutdown begins here, unless a provider that hosts handlers began it before. */
@@ -150,11 +161,14 @@ export class RedisModule
   }
 }
 
-function createRegistry(started: StartedServers, options: RedisModuleOptions): ConnectionRegistry {
+async function createRegistry(
+  started: StartedServers,
+  options: RedisModuleOptions,
+): Promise<ConnectionRegistry> {
   const { configuration, server } = started;
   const logger = options.logger ?? new Logger('Redis');
   for (const warning of configuration.warnings) logger.warn(warning);
-  return new ConnectionRegistry({
+  const registry = new ConnectionRegistry({
     configuration,
     ...(server ? { server } : {}),
     ...(options.client ? { client: options.client } : {}),
@@ -163,6 +177,9 @@ function createRegistry(started: StartedServers, options: RedisModuleOptions): C
       logger,
       logFormat: options.logFormat ?? (configuration.environment === 'production' ? 'json' : 'pretty'),
       deadlines: new DeadlineQueue(),
+      lazy: configuration.bootMode === 'lazy',
     },
   });
+  await registry.prepare();
+  return registry;
 }

@@ -11,8 +11,10 @@ export function isListening(role: ConnectionRole): role is 'subscriber' | 'track
 
 /**
  * A plain client for a connection that listens. In a Cluster every node passes on what is published
- * at any other, so it goes to one of the configured nodes, and to the next one after each close: a
- * Cluster client would subscribe on a hidden connection without role options and without a heartbeat.
+ * at any other, so a subscriber goes to one of the configured nodes, and to the next one after each
+ * close: a Cluster client would subscribe on a hidden connection without role options and heartbeat.
+ *
+ * @throws {ConfigurationError} for tracking in a Cluster: each node reports the keys it holds itself
  */
 export function createListeningClient(
   target: ResolvedConnection,
@@ -20,6 +22,11 @@ export function createListeningClient(
   name: string,
 ): RedisClient {
   if (target.mode !== 'cluster') return createClient(target, role, name);
+  if (role === 'tracking') {
+    throw new ConfigurationError(
+      'Client-side tracking does not work on a Cluster; use a single server for it',
+    );
+  }
   const { nodes } = target;
   let index = Math.floor(Math.random() * nodes.length);
   const single = { mode: 'single' as const, host: nodes[index]!.host, port: nodes[index]!.port, db: 0 };

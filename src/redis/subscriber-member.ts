@@ -2,12 +2,7 @@ import type { Deadline, DeadlineQueue } from './deadline-queue.js';
 import type { RedisCallError, RedisCommandError } from './redis.errors.js';
 import type { ChannelMember } from './subscriber-channel.js';
 import type { SubscriptionFaults } from './subscriber-faults.js';
-import type {
-  ChannelMessage,
-  GapListener,
-  MessageListener,
-  SubscriptionGap,
-} from './subscriber-message.js';
+import type { ChannelMessage, GapListener, MessageListener, SubscriptionGap } from './subscriber-message.js';
 
 /** What a {@link Subscription} calls. */
 export interface SubscriptionCallbacks {

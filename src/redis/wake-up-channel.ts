@@ -1,4 +1,4 @@
-import { Deadline, type DeadlineQueue } from './deadline-queue.js';
+import type { DeadlineQueue } from './deadline-queue.js';
 import type { CallOptions, RedisExecutor } from './executor.js';
 import type { Subscriber, Unsubscribe } from './subscriber.js';
 
@@ -149,7 +149,7 @@ class Sleeper implements WakeUpListener {
     }
     return new Promise((resolve) => {
       const onAbort = (): void => this.finish?.(false);
-      const deadline = this.deadlines.start(new WakeUpDeadline(onAbort), deadlineMs);
+      const deadline = this.deadlines.add(deadlineMs, onAbort);
       this.finish = (woken) => {
         this.finish = undefined;
         deadline.cancel();
@@ -170,11 +170,5 @@ class Sleeper implements WakeUpListener {
     this.closed = true;
     this.finish?.(false);
     this.onClose();
-  }
-}
-
-class WakeUpDeadline extends Deadline {
-  constructor(override readonly expire: () => void) {
-    super();
   }
 }

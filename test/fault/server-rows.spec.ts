@@ -211,7 +211,7 @@ describeNative('failure rows of a single server', () => {
 
   it('F47 Redis killed under adds: no acknowledged job is lost, none runs twice at once', async () => {
     const runs = new Map<string, number>();
-    @QueueProcessor('rows__load', { concurrency: 10 })
+    @QueueProcessor('rows__load', { concurrency: 10, lockDuration: '2s', stalledInterval: '1s' })
     class Load {
       @OnJob() run(data: string): void {
         runs.set(data, (runs.get(data) ?? 0) + 1);

@@ -1,10 +1,15 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { ConnectionRegistry, RedisBootError } from 'rednest';
-import { inject } from '../support/app.js';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TerminusModule } from '@nestjs/terminus';
+import { ConnectionRegistry } from 'rednest';
+import { CacheModule, CacheService } from 'rednest/cache';
+import { RedisHealthIndicator, RedisHealthModule } from 'rednest/health';
+import { createModule, inject } from '../support/app.js';
 import { describeNative } from '../support/needs.js';
 import { startNative } from '../support/servers.js';
 import { userArguments } from '../support/tls-server.js';
-import { TOPOLOGIES, type RunningTopology } from '../support/topologies.js';
+import { MINIMAL_ACL, TOPOLOGIES, type RunningTopology } from '../support/topologies.js';
 import {
   runTopologyScript,
   startTopologyApplication,
@@ -44,5 +49,37 @@ describeNative('one application on every topology', () => {
       const states = inject(app.module, ConnectionRegistry).snapshot();
       expect(states.filter(({ state }) => state !== 'end')).toEqual([]);
     });
+  });
+});
+
+describeNative('a user whose ACL refuses INFO', () => {
+  it('F06 starts, works, and says in its health what it cannot see', async () => {
+    const user = 'app on >s3cret ~* resetchannels -@all +@read +@write +@connection -@dangerous';
+    const server = await startNative(['--user', 'default', 'off', ...userArguments([user])]);
+    const module = await createModule({
+      redis: { env: { REDIS_URL: server.url.replace('//', '//app:s3cret@') } },
+      imports: [
+        CacheModule.forRoot(),
+        TerminusModule.forRoot({ logger: false }),
+        RedisHealthModule.forRoot(),
+      ],
+    });
+
+    const stored = await inject(module, CacheService).set('key', 'value');
+    const { redis } = await inject(module, RedisHealthIndicator).isHealthy();
+
+    expect(stored).toBe(true);
+    expect(redis).toMatchObject({ status: 'up', connected: true });
+    expect(JSON.stringify(redis)).toMatch(/NOPERM|may not run INFO|\+info/);
+    await module.close();
+    await server.stop();
+  });
+});
+
+describe('docs/topologies.md', () => {
+  it('shows the ACL that the tests run with', () => {
+    const page = readFileSync(join(process.cwd(), 'docs', 'topologies.md'), 'utf8');
+
+    expect(page).toContain(MINIMAL_ACL);
   });
 });

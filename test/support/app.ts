@@ -19,7 +19,12 @@ export async function createModule(init: TestModuleInit): Promise<TestingModule>
     ],
     ...rest,
   }).compile();
-  return module.init();
+  try {
+    return await module.init();
+  } catch (error) {
+    await module.close();
+    throw error;
+  }
 }
 
 /** Injects by class or token with a type. */

@@ -14,10 +14,17 @@ export interface TestAuthority {
   issue(commonName: string): TestCertificate;
 }
 
-/** A self-signed certificate for `localhost` and 127.0.0.1; valid from 2020 to 2049. */
-export function createCertificate(): TestCertificate {
+/** A self-signed certificate for `localhost` and 127.0.0.1; valid from 2020 to 2049, or to 2021. */
+export function createCertificate({ expired = false } = {}): TestCertificate {
   const pair = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
-  return issue('localhost', pair, 'localhost', pair, [alternativeNames(), authority()]);
+  return issue(
+    'localhost',
+    pair,
+    'localhost',
+    pair,
+    [alternativeNames(), authority()],
+    expired ? '210101000000Z' : undefined,
+  );
 }
 
 /** Creates an authority without any tool outside Node. */
@@ -39,9 +46,10 @@ function issue(
   issuer: string,
   signer: KeyPairKeyObjectResult,
   extensions: Buffer[],
+  until = '491231235959Z',
 ): TestCertificate {
   const algorithm = sequence(oid('2a8648ce3d040302'));
-  const validity = sequence(der(0x17, Buffer.from('200101000000Z')), der(0x17, Buffer.from('491231235959Z')));
+  const validity = sequence(der(0x17, Buffer.from('200101000000Z')), der(0x17, Buffer.from(until)));
   const body = sequence(
     der(0xa0, integer(Buffer.from([2]))),
     integer(Buffer.concat([Buffer.from([1]), randomBytes(8)])),

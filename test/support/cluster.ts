@@ -1,7 +1,8 @@
 import { migrateSlots } from './cluster-reshard.js';
+import { keysOfShard } from './cluster-slots.js';
 import { eventually } from './eventually.js';
 import { freeBusPorts } from './ports.js';
-import { ask, startAll, stopAll, TopologyNode } from './topologies-node.js';
+import { ask, converse, startAll, stopAll, TopologyNode } from './topologies-node.js';
 
 const SLOTS = 16_384;
 
@@ -89,6 +90,11 @@ export class TestCluster {
     return this.byPort(line.port);
   }
 
+  /** The slots a shard serves now. */
+  async slotsOfShard(shard: number): Promise<number[]> {
+    return expand((await this.shardLine(shard)).slots);
+  }
+
   /** SIGKILL to the master of a shard. */
   async killMaster(shard: number): Promise<TopologyNode> {
     const node = await this.master(shard);
@@ -117,7 +123,9 @@ export class TestCluster {
       'a replica takes over',
       async () => {
         const lines = await this.view(this.byPort(heirs[0] ?? alive[0]!.port));
-        const heir = lines.find(({ port, slots }) => port !== old.port && heirs.includes(port) && slots.length);
+        const heir = lines.find(
+          ({ port, slots }) => port !== old.port && heirs.includes(port) && slots.length,
+        );
         const known = heir ?? (oldLine.masterId === '-' ? undefined : oldLine);
         return known && (await this.state(this.byPort(known.port))) === 'ok' && this.byPort(known.port);
       },
@@ -192,9 +200,10 @@ export class TestCluster {
     return node;
   }
 
+  /** Whether all nodes draw the same map and `holds` is true of it. A node that returns has an old one. */
   private async everyNode(holds: (lines: readonly NodeLine[]) => boolean): Promise<boolean> {
     const views = await Promise.all(this.nodes.map((node) => this.view(node)));
-    return views.every(holds);
+    return new Set(views.map(drawMap)).size === 1 && views.every(holds);
   }
 
   private isComplete(lines: readonly NodeLine[]): boolean {
@@ -209,15 +218,26 @@ export class TestCluster {
     return lines.filter(({ masterId }) => masterId === '-').length === this.masterCount;
   }
 
+  /**
+   * Whether a write on every master reaches its replicas. A replica counts as online, with the right
+   * offset, a second before it is sent any commands.
+   */
   private async everyReplicaInStep(): Promise<boolean> {
-    const states = await Promise.all(
-      this.nodes.map(async (node) => {
-        const replication = String(await ask(node.port, 'INFO', 'replication'));
-        const inStep = /role:master/.test(replication) || /master_link_status:up/.test(replication);
-        return inStep && (await this.state(node)) === 'ok';
-      }),
+    const states = await Promise.all(this.nodes.map((node) => this.state(node)));
+    if (!states.every((state) => state === 'ok')) return false;
+    const lines = (await this.view(this.nodes[0]!)).filter(({ slots }) => slots.length > 0);
+    const candidates = Array.from({ length: 500 }, (_, index) => `rednest:in-step:${index}`);
+    const replicas = await Promise.all(
+      lines.map(({ port, slots }) =>
+        converse(port, async (client) => {
+          const [key] = keysOfShard(candidates, expand(slots));
+          await client.set(key!, '1', 'PX', 1000);
+          return client.wait(this.nodes.length, 200);
+        }),
+      ),
     );
-    return states.every(Boolean);
+    const reached = replicas.reduce((sum, count) => sum + count, 0);
+    return reached === this.nodes.length - this.masterCount;
   }
 
   private async state({ port }: TopologyNode): Promise<string | undefined> {
@@ -237,8 +257,22 @@ function parseNodes(text: string): NodeLine[] {
       const [id = '', address = '', flags = '', masterId = '', , , , , ...slots] = line.split(' ');
       const port = Number(/:(\d+)/.exec(address)?.[1]);
       // Slots on their way stand in brackets.
-      return { id, port, flags: flags.split(','), masterId, slots: slots.filter((range) => /^\d/.test(range)) };
+      return {
+        id,
+        port,
+        flags: flags.split(','),
+        masterId,
+        slots: slots.filter((range) => /^\d/.test(range)),
+      };
     });
+}
+
+/** Who serves which slots, and who follows whom. */
+function drawMap(lines: readonly NodeLine[]): string {
+  return lines
+    .map(({ id, masterId, slots }) => `${id} ${masterId} ${slots.join(',')}`)
+    .sort()
+    .join('\n');
 }
 
 function expand(ranges: readonly string[]): number[] {

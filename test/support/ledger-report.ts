@@ -39,10 +39,7 @@ export interface LedgerReport {
 }
 
 /** @internal */
-export function judge(
-  operations: readonly Operation[],
-  counts: ReadonlyMap<string, number>,
-): LedgerReport {
+export function judge(operations: readonly Operation[], counts: ReadonlyMap<string, number>): LedgerReport {
   const verdicts: Record<Verdict, number> = { acked: 0, 'not-sent': 0, refused: 0, unknown: 0, hung: 0 };
   const found = { lost: 0, duplicated: 0, unknownButApplied: 0, misreported: 0 };
   let longestCallMs = 0;

@@ -56,7 +56,7 @@ function sentinelNode(port: number, primaryPort: number, downAfterMs: number): T
   const settings = [
     `sentinel monitor ${SENTINEL_NAME} 127.0.0.1 ${primaryPort} 2`,
     `sentinel down-after-milliseconds ${SENTINEL_NAME} ${downAfterMs}`,
-    `sentinel failover-timeout ${SENTINEL_NAME} 3000`,
+    `sentinel failover-timeout ${SENTINEL_NAME} 2000`,
     `sentinel parallel-syncs ${SENTINEL_NAME} 2`,
   ];
   return new TopologyNode(port, 'sentinel', settings, ['--sentinel']);
@@ -118,6 +118,23 @@ export class SentinelSet {
       20_000,
     );
     return { node, atMs: performance.now() };
+  }
+
+  /**
+   * Waits until a Sentinel names `node` as the primary: before that no client can know.
+   *
+   * @returns the monotonic time at which that was seen
+   */
+  async announced(node: TopologyNode): Promise<number> {
+    await eventually(
+      'a Sentinel names the new primary',
+      async () => {
+        const ports = await Promise.all(this.sentinels.map((sentinel) => this.masterPort(sentinel)));
+        return ports.includes(node.port);
+      },
+      20_000,
+    );
+    return performance.now();
   }
 
   /** Brings every server back as part of the set and waits until all agree again. */

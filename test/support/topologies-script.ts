@@ -12,7 +12,7 @@ import {
   QueueService,
   type QueueProducer,
 } from 'rednest/queue';
-import { RateLimiter, RateLimitModule } from 'rednest/rate-limit';
+import { RateLimiter, RateLimitModule, type Policy } from 'rednest/rate-limit';
 import { inject } from './app.js';
 import { eventually } from './eventually.js';
 import { uniquePrefix } from './prefix.js';
@@ -100,9 +100,9 @@ async function cacheTwice(module: TestingModule): Promise<[unknown, unknown, num
 /** One of the two is refused by the second policy. */
 async function takeTwo(module: TestingModule): Promise<boolean[]> {
   const limiter = inject(module, RateLimiter);
-  const policies = [
+  const policies: Policy[] = [
     { name: 'wide', limit: 10, window: '1m' },
-    { name: 'one', limit: 1, window: '1m', onError: 'closed' as const },
+    { name: 'one', limit: 1, window: '1m', onError: 'closed' },
   ];
   const first = await limiter.consume(['tenant', 'acme'], policies);
   const second = await limiter.consume(['tenant', 'acme'], policies);

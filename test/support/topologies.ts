@@ -20,7 +20,7 @@ export interface RunningTopology {
  * a test holds them together.
  */
 export const MINIMAL_ACL =
-  '~shop:* resetchannels -@all +@read +@write +@connection +@transaction +@scripting -keys -@dangerous';
+  '~shop:* resetchannels -@all +@read +@write +@connection +@transaction +@scripting -@dangerous +info +time';
 
 /** One server without anything special. */
 export const SINGLE: Topology = {

@@ -20,11 +20,11 @@ export class HealthController {
     return { status: 'ok' };
   }
 
-  /** Whether requests should come here: Redis answers, and the process is not stopping. */
+  /** Whether requests should come here: every critical server answers, and the process is not stopping. */
   @Get('ready')
   @HealthCheck()
   ready(): Promise<HealthCheckResult> {
-    return this.health.check([() => this.redis.isHealthy(), () => this.drain.isHealthy()]);
+    return this.health.check([() => this.redis.areHealthy(), () => this.drain.isHealthy()]);
   }
 
   /** Everything, for people. */
@@ -32,16 +32,16 @@ export class HealthController {
   @HealthCheck()
   all(): Promise<HealthCheckResult> {
     return this.health.check([
-      () => this.redis.isHealthy(),
+      () => this.redis.areHealthy('redis', { details: true }),
       () => this.connections.isHealthy(),
       () => this.drain.isHealthy(),
     ]);
   }
 
-  /** Where Redis is, whether it answers and how fast. */
+  /** Where Redis is, whether it answers and how fast, and what the server says about itself. */
   @Get('redis')
   @HealthCheck()
   one(): Promise<HealthCheckResult> {
-    return this.health.check([() => this.redis.isHealthy()]);
+    return this.health.check([() => this.redis.isHealthy('redis', { details: true })]);
   }
 }

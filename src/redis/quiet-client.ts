@@ -1,0 +1,58 @@
+import type { RedisClient } from './client-factory.js';
+import { checkReadiness, type HandshakeClient } from './ready-check.js';
+
+/** What the client keeps to itself and prints on the console, as far as it is replaced here. */
+interface PrivateParts extends HandshakeClient {
+  readonly isCluster: boolean;
+  on(event: '+node', listener: (node: PrivateParts) => void): unknown;
+  duplicate(...args: unknown[]): PrivateParts;
+  _readyCheck?: (callback: (error: Error | null, info?: object) => void) => void;
+  /** Of a Sentinel client: makes the connections to the Sentinels. */
+  connector?: {
+    connectToSentinel?: (...args: unknown[]) => { on(event: 'error', listener: () => void): void };
+  };
+  /** Of a Cluster: keeps one further connection for pub/sub. */
+  subscriber?: object;
+}
+
+/**
+ * Makes a client, its duplicates and the clients it creates by itself keep off the console, and gives
+ * them a readiness check that refuses a connection whose database could not be selected. The client
+ * offers no option for either; nothing else about it changes.
+ */
+export function quieten<T extends RedisClient>(client: T): T {
+  quietenParts(client as unknown as PrivateParts);
+  return client;
+}
+
+function quietenParts(client: PrivateParts): PrivateParts {
+  const duplicate = client.duplicate.bind(client);
+  client.duplicate = (...args) => quietenParts(duplicate(...args));
+  if (client.isCluster) quietenNodes(client);
+  else client._readyCheck = (callback) => void checkReadiness(client, callback);
+  quietenSentinels(client);
+  return client;
+}
+
+function quietenNodes(cluster: PrivateParts): void {
+  cluster.on('+node', quietenParts);
+  if (!cluster.subscriber) return;
+  let current: PrivateParts | null = null;
+  Object.defineProperty(cluster.subscriber, 'subscriber', {
+    get: () => current,
+    set: (node: PrivateParts | null) => {
+      current = node && quietenParts(node);
+    },
+  });
+}
+
+/** Connections that watch for a failover have no error listener: each loss would be printed. */
+function quietenSentinels({ connector }: PrivateParts): void {
+  const connect = connector?.connectToSentinel?.bind(connector);
+  if (!connector || !connect) return;
+  connector.connectToSentinel = (...args) => {
+    const sentinel = connect(...args);
+    sentinel.on('error', () => undefined);
+    return sentinel;
+  };
+}

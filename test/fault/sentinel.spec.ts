@@ -1,0 +1,108 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
+import type { TestingModule } from '@nestjs/testing';
+import { ConnectionRegistry } from 'rednest';
+import { createModule, inject } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
+import { OperationLedger, type LedgerReport } from '../support/ledger.js';
+import { describeNative } from '../support/needs.js';
+import { startSentinelSet, type SentinelSet } from '../support/sentinel.js';
+import type { TopologyNode } from '../support/topologies-node.js';
+
+/** Writes go on within 1.2 s of the announcement of the new primary; the rest is room for a loaded machine. */
+const RESUME_MS = 1_200 + 2_000;
+/** No call may outlast its deadline of 1.5 s by more than a loaded machine explains. */
+const CALL_MS = 1_500 + 1_500;
+
+describeNative('RedisExecutor through a Sentinel failover', () => {
+  let set: SentinelSet;
+  let module: TestingModule;
+  let ledger: OperationLedger;
+  const unhandled: unknown[] = [];
+  const remember = (reason: unknown): void => void unhandled.push(reason);
+
+  beforeAll(async () => {
+    process.on('unhandledRejection', remember);
+    set = await startSentinelSet();
+  }, 40_000);
+  beforeEach(async () => {
+    module = await createModule({ redis: { env: set.env } });
+    const { keyPrefix } = inject(module, ConnectionRegistry).configuration;
+    ledger = new OperationLedger({
+      keys: [`${keyPrefix}:ops`],
+      apply: (key, id) =>
+        inject(module, ConnectionRegistry)
+          .executor()
+          .run('ledger.add', (redis) => redis.hincrby(key, id, 1)),
+    });
+  });
+  afterEach(async () => {
+    await ledger.stop();
+    await module.close();
+    await set.reform();
+  }, 40_000);
+  afterAll(async () => {
+    await set?.stop();
+    process.off('unhandledRejection', remember);
+  });
+
+  /** Breaks the primary under load, waits for the promotion and for writes after it, and audits. */
+  async function survive(label: string, fault: () => Promise<unknown>) {
+    const old = await set.master();
+    ledger.start();
+    await eventually('there is load', () => ledger.acknowledged > 200);
+    const faultMs = performance.now();
+    await fault();
+    const { node, atMs: promotedAtMs } = await set.promoted(old);
+    const atMs = await set.announced(node);
+    await eventually('writes go on', () => ledger.ackedSince(atMs), 20_000);
+    await settled(node);
+    await ledger.stop();
+    const executor = inject(module, ConnectionRegistry).executor();
+    const report = await ledger.audit((key) => executor.run('ledger.read', (redis) => redis.hgetall(key)));
+    const resumedMs = report.resumedAfter(atMs);
+    const times = [promotedAtMs, atMs].map((ms) => Math.round(ms - faultMs));
+    const story = `promoted after ${times[0]} ms, announced after ${times[1]} ms, resumed ${resumedMs} ms later`;
+    ledger.print(`${label}: ${story}`, report);
+    return { report, resumedMs };
+  }
+
+  /** Writes reach the new primary: the old one may still take some after the promotion. */
+  async function settled(node: TopologyNode): Promise<void> {
+    const client = inject(module, ConnectionRegistry).client();
+    await eventually(
+      'the client is at the new primary',
+      () => (client as { stream?: { remotePort?: number } }).stream?.remotePort === node.port,
+      15_000,
+    );
+    const sinceMs = performance.now();
+    await eventually('writes go on there', () => ledger.ackedSince(sinceMs), 10_000);
+  }
+
+  function expectHonest(report: LedgerReport): void {
+    expect(report.verdicts.hung).toBe(0);
+    expect(report.duplicated).toBe(0);
+    expect(report.misreported).toBe(0);
+    expect(report.longestCallMs).toBeLessThan(CALL_MS);
+    expect(unhandled).toEqual([]);
+  }
+
+  it('F25 resumes after the primary was killed; nothing hangs, runs twice or is lost', async () => {
+    const { report, resumedMs } = await survive('F25 primary killed', () => set.killMaster());
+
+    expectHonest(report);
+    expect(resumedMs).toBeLessThan(RESUME_MS);
+  }, 60_000);
+
+  it('F26 resumes after the primary froze; nothing hangs, runs twice or is lost', async () => {
+    const { report, resumedMs } = await survive('F26 primary frozen', () => set.freezeMaster());
+
+    expectHonest(report);
+    expect(resumedMs).toBeLessThan(RESUME_MS);
+  }, 60_000);
+
+  it('F27 follows a failover that an operator asked for; nothing hangs or runs twice', async () => {
+    const { report } = await survive('F27 manual failover', () => set.failover());
+
+    expectHonest(report);
+  }, 60_000);
+});
