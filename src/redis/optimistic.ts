@@ -2,7 +2,9 @@ import { Cluster, type Redis } from 'ioredis';
 import type { RedisClient } from './client-factory.js';
 import { runTransaction, type BatchBuilder, type BatchContext, type BatchResults } from './command-batch.js';
 import type { CallOptions, RedisExecutor } from './executor.js';
+import { PipelineError } from './operations.errors.js';
 import { ownOrCallError, runKeeping } from './own-errors.js';
+import { RedisCommandError } from './redis.errors.js';
 import { assertSameSlot } from './slots.js';
 
 /** What to write, as commands; or `undefined` to leave everything as it is. */
@@ -56,9 +58,19 @@ export class WatchRound {
         throw ownOrCallError(error, this.context);
       });
       return build ? await this.write(node, build) : { done: true, results: undefined };
+    } catch (error) {
+      if (!isMoved(error)) throw error;
+      await this.follow(keys);
+      return CONFLICT;
     } finally {
       this.leave();
     }
+  }
+
+  /** A command of the Cluster client is redirected, and with it the client's map of the slots. */
+  private async follow(keys: readonly string[]): Promise<void> {
+    const options = { ...this.options(), idempotent: true };
+    await this.executor.run(this.context.operation, (client) => client.exists(keys[0]!), options);
   }
 
   /** Gives the watch up. A later step of the attempt writes nothing. */
@@ -104,6 +116,13 @@ export class WatchRound {
   private options(): CallOptions {
     return { deadlineMs: this.remaining(), ...(this.signal ? { signal: this.signal } : {}) };
   }
+}
+
+/** The slot is served, or about to be served, by another node; nothing was written here. */
+function isMoved(error: unknown): boolean {
+  if (error instanceof PipelineError)
+    return error.applied === 0 && error.failures.every((one) => isMoved(one.error));
+  return error instanceof RedisCommandError && (error.reply === 'MOVED' || error.reply === 'ASK');
 }
 
 /** In a Cluster the one connection that holds the keys: a redirect would lose the watch unnoticed. */

@@ -23,17 +23,18 @@ export async function runKeeping<T>(
     }
   };
   return executor.run(operation, recording, options).catch((error: unknown) => {
-    throw cause !== undefined && isForeign(error) ? cause : error;
+    throw isForeign(cause, error) ? cause : error;
   });
 }
 
 /** The cleaned form of an error of the client; any other error as it is. */
 export function ownOrCallError(error: unknown, call: FailedCall): unknown {
   const mapped = toCallError(error, call);
-  return isForeign(mapped) ? error : mapped;
+  return isForeign(error, mapped) ? error : mapped;
 }
 
-/** What the mapping makes of an error that neither the server nor the connection caused. */
-function isForeign(error: unknown): boolean {
-  return error instanceof RedisCommandError && error.outcome === 'not-sent';
+/** An error that neither the server nor the connection caused is mapped to a refusal without a reply. */
+function isForeign(cause: unknown, mapped: unknown): boolean {
+  if (cause === undefined || cause === mapped || !(mapped instanceof RedisCommandError)) return false;
+  return (cause as { name?: unknown } | null)?.name !== 'ReplyError';
 }

@@ -102,25 +102,19 @@ describeNative('boot', () => {
   let evicting: NativeServer;
   let tls: TlsServer;
   let mtls: TlsServer;
-  let expired: ExpiredServer;
+  let expired: Expired;
   let node: TopologyNode;
   let sentinel: TopologyNode;
-  let lockedSentinel: TopologyNode;
   const held: Socket[] = [];
   const host = (port: number) => `127.0.0.1:${port}`;
 
   beforeAll(async () => {
+    expired = await writeExpired();
     plain = await startNative(['--save', '3600 1']);
-    const [nodePort, sentinelPort, lockedPort] = await freeBusPorts(3);
+    const [nodePort, sentinelPort] = await freeBusPorts(2);
     const monitor = `sentinel monitor mymaster 127.0.0.1 ${plain.port} 1`;
     node = new TopologyNode(nodePort!, 'cluster node', ['cluster-enabled yes', 'save ""']);
-    sentinel = new TopologyNode(sentinelPort!, 'sentinel', [monitor], ['--sentinel']);
-    lockedSentinel = new TopologyNode(
-      lockedPort!,
-      'sentinel',
-      [monitor, 'requirepass other'],
-      ['--sentinel'],
-    );
+    sentinel = new TopologyNode(sentinelPort!, 'sentinel', [monitor, 'requirepass other'], ['--sentinel']);
     const users = userArguments([
       `app on >${CANARY} ~* &* +@all -info -config -time`,
       `mute on >${CANARY} ~* +@all -ping`,
@@ -129,34 +123,21 @@ describeNative('boot', () => {
       startNative(['--requirepass', 'right', ...users]),
       startNative(['--maxclients', '2']),
       startNative(['--replicaof', '127.0.0.1', `${plain.port}`]),
-      startNative(['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru']),
+      startNative(['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru', ...expired.args]),
       startTlsServer(),
       startTlsServer({ mtls: true }),
       node.start(),
       sentinel.start(),
-      lockedSentinel.start(),
     ]);
-    expired = await startExpired();
     held.push(connect(full.port, '127.0.0.1'), connect(full.port, '127.0.0.1'));
     for (const socket of held) socket.on('error', () => undefined);
   });
 
   afterAll(async () => {
     for (const socket of held) socket.destroy();
-    const servers = [
-      plain,
-      locked,
-      full,
-      replica,
-      evicting,
-      tls,
-      mtls,
-      expired,
-      node,
-      sentinel,
-      lockedSentinel,
-    ];
+    const servers = [plain, locked, full, replica, evicting, tls, mtls, expired, node, sentinel];
     await Promise.all(servers.map((server) => server.stop()));
+    rmSync(expired.dir, { recursive: true, force: true });
   });
 
   const single = (port: number, extra: Record<string, string> = {}) => ({
@@ -181,6 +162,7 @@ describeNative('boot', () => {
     env: () => Record<string, string>,
     reason: string | RegExp,
     message: RegExp,
+    options?: () => RedisModuleOptions,
   ];
 
   const PERMANENT: readonly Row[] = [
@@ -243,9 +225,10 @@ describeNative('boot', () => {
     [
       'F11',
       'certificate of another host',
-      () => withCa(tls, { REDIS_URL: `rediss://127.1:${tls.port}` }),
+      () => ({}),
       'ERR_TLS_CERT_ALTNAME_INVALID',
       /another host name; check REDIS_TLS_CA_FILE and the host name in REDIS_URL/,
+      () => ({ url: tls.url, tls: { caFile: tls.files.ca, servername: 'other.example' } }),
     ],
     [
       'F11',
@@ -299,7 +282,7 @@ describeNative('boot', () => {
     [
       'input 35',
       'Sentinel given as server',
-      () => single(sentinel.port),
+      () => single(sentinel.port, { REDIS_PASSWORD: 'other' }),
       'SENTINEL_AS_SERVER',
       /put it into REDIS_SENTINEL_HOSTS \(with REDIS_SENTINEL_NAME\)/,
     ],
@@ -313,21 +296,21 @@ describeNative('boot', () => {
     [
       'Sentinel',
       'unknown primary',
-      () => sentinels(sentinel.port, 'nobody'),
+      () => sentinels(sentinel.port, 'nobody', { REDIS_SENTINEL_PASSWORD: 'other' }),
       'SENTINEL_NAME',
       /check REDIS_SENTINEL_NAME$/,
     ],
     [
       'Sentinel',
       'Sentinel wants a password',
-      () => sentinels(lockedSentinel.port),
+      () => sentinels(sentinel.port),
       'NOAUTH',
       /set REDIS_SENTINEL_PASSWORD$/,
     ],
     [
       'Sentinel',
       'wrong password of the Sentinel',
-      () => sentinels(lockedSentinel.port, 'mymaster', { REDIS_SENTINEL_PASSWORD: CANARY }),
+      () => sentinels(sentinel.port, 'mymaster', { REDIS_SENTINEL_PASSWORD: CANARY }),
       'WRONGPASS',
       /check REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD$/,
     ],
@@ -347,8 +330,8 @@ describeNative('boot', () => {
     ],
   ];
 
-  it.each(PERMANENT)('%s ends the start at once: %s', async (row, what, env, reason, message) => {
-    const { error, ms, log } = await start(env(), { environment: 'production' });
+  it.each(PERMANENT)('%s ends the start at once: %s', async (row, what, env, reason, message, ...options) => {
+    const { error, ms, log } = await start(env(), { environment: 'production', ...options[0]?.() });
 
     const { message: text } = error as RedisBootError;
     record(row, what, (error as RedisBootError).reason, ms);
@@ -638,14 +621,15 @@ async function startOn(port: number): Promise<TopologyNode> {
   return server;
 }
 
-interface ExpiredServer {
+interface Expired {
   readonly port: number;
   readonly ca: string;
-  stop(): Promise<void>;
+  readonly dir: string;
+  readonly args: readonly string[];
 }
 
-/** A server whose certificate, its own authority, has expired. It listens without TLS as well. */
-async function startExpired(): Promise<ExpiredServer> {
+/** Arguments for a server that speaks TLS on a further port, with a certificate that has expired. */
+async function writeExpired(): Promise<Expired> {
   const dir = mkdtempSync(join(tmpdir(), 'rednest-expired-'));
   const { cert, key } = createCertificate({ expired: true });
   const [ca, keyFile] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
@@ -653,10 +637,5 @@ async function startExpired(): Promise<ExpiredServer> {
   writeFileSync(keyFile, key, { mode: 0o600 });
   const port = await freePort();
   const files = ['--tls-cert-file', ca, '--tls-key-file', keyFile, '--tls-ca-cert-file', ca];
-  const server = await startNative(['--tls-port', `${port}`, '--tls-auth-clients', 'no', ...files]);
-  const stop = async (): Promise<void> => {
-    await server.stop();
-    rmSync(dir, { recursive: true, force: true });
-  };
-  return { port, ca, stop };
+  return { port, ca, dir, args: ['--tls-port', `${port}`, '--tls-auth-clients', 'no', ...files] };
 }

@@ -81,6 +81,8 @@ describeNative('subscriptions under faults', () => {
     const stop = async (): Promise<number[]> => {
       clearInterval(timer);
       await Promise.all(pending);
+      // One that is certainly published after the last gap.
+      await redis().publish(app, String(sentAtMs.push(Date.now()) - 1));
       await eventually('the last message', () => arrived.has(sentAtMs.length - 1));
       return missed();
     };
@@ -243,8 +245,6 @@ describeNative('subscriptions under faults', () => {
 
   it('F40 keeps a healthy connection through an event loop blocked for 2.5 s', async () => {
     const { gaps, stop } = await stream();
-    await eventually('a beat was answered', () => performance.now() > 0);
-
     const endMs = performance.now() + 2500;
     while (performance.now() < endMs);
     const missed = await stop();

@@ -1,60 +1,16 @@
-import { Module, type DynamicModule, type INestApplicationContext } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { HealthCheckService, TerminusModule, type HealthCheckResult } from '@nestjs/terminus';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
-import { ConnectionRegistry, DrainRegistry, RedisModule, type RedisModuleOptions } from 'rednest';
-import {
-  ConnectionsHealthIndicator,
-  DrainHealthIndicator,
-  RedisHealthIndicator,
-  RedisHealthModule,
-  type RedisHealthOptions,
-} from 'rednest/health';
+import { ConnectionRegistry, DrainRegistry } from 'rednest';
+import { ConnectionsHealthIndicator, DrainHealthIndicator, RedisHealthModule } from 'rednest/health';
 import { eventually } from '../support/eventually.js';
+import { answerOf, startHealth, type HealthHarness } from '../support/health.js';
 import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
 import { startEmbedded, startNative, type TestServer } from '../support/servers.js';
-import { TestLog } from '../support/test-log.js';
-
-interface Harness {
-  app: INestApplicationContext;
-  redis: RedisHealthIndicator;
-  check: HealthCheckService['check'];
-}
-
-async function start(options: RedisModuleOptions, health: DynamicModule): Promise<Harness> {
-  @Module({
-    imports: [
-      RedisModule.forRoot({ keyPrefix: uniquePrefix(), env: {}, logger: new TestLog(), ...options }),
-      TerminusModule.forRoot({ logger: false }),
-      health,
-    ],
-  })
-  class TestModule {}
-
-  const app = await NestFactory.createApplicationContext(TestModule, { logger: false, abortOnError: false });
-  const service = app.get(HealthCheckService);
-  return { app, redis: app.get(RedisHealthIndicator), check: service.check.bind(service) };
-}
-
-const forRoot = (options?: RedisHealthOptions) => RedisHealthModule.forRoot(options);
-
-/** Body of the answer, whether Terminus returns it (200) or throws it (503). */
-async function answer(
-  check: Promise<HealthCheckResult>,
-): Promise<{ httpStatus: number; body: HealthCheckResult }> {
-  try {
-    return { httpStatus: 200, body: await check };
-  } catch (error) {
-    const exception = error as { getStatus(): number; getResponse(): object };
-    return { httpStatus: exception.getStatus(), body: exception.getResponse() as HealthCheckResult };
-  }
-}
 
 function behaviour(startServer: () => Promise<TestServer>, version: RegExp): void {
   let server: TestServer;
-  let harness: Harness;
+  let harness: HealthHarness;
   beforeAll(async () => {
     server = await startServer();
   });
@@ -62,9 +18,9 @@ function behaviour(startServer: () => Promise<TestServer>, version: RegExp): voi
   afterAll(() => server.stop());
 
   it('reports where it looked, how long it took, role and version', async () => {
-    harness = await start({ url: server.url }, forRoot());
+    harness = await startHealth({ url: server.url });
 
-    const { httpStatus, body } = await answer(harness.check([() => harness.redis.isHealthy()]));
+    const { httpStatus, body } = await answerOf(harness.check([() => harness.redis.isHealthy()]));
 
     expect(httpStatus).toBe(200);
     expect(body.details['redis']).toEqual({
@@ -72,6 +28,7 @@ function behaviour(startServer: () => Promise<TestServer>, version: RegExp): voi
       connection: 'default',
       host: '127.0.0.1',
       port: server.port,
+      critical: true,
       connected: true,
       latencyMs: expect.any(Number),
       role: 'master',
@@ -80,8 +37,31 @@ function behaviour(startServer: () => Promise<TestServer>, version: RegExp): voi
     });
   });
 
+  it('shows what the server says about itself when asked for details, and nothing is wrong with it', async () => {
+    harness = await startHealth({ url: server.url });
+
+    const { redis } = await harness.redis.isHealthy('redis', { details: true });
+
+    expect(redis).toMatchObject({
+      status: 'up',
+      circuit: { state: 'closed', openForMs: 0 },
+      server: {
+        role: 'master',
+        runId: expect.stringMatching(/^[0-9a-f]{40}$/),
+        uptimeMs: expect.any(Number),
+        loading: false,
+        replication: { replicas: 0 },
+        memory: { usedBytes: expect.any(Number), policy: 'noeviction', evictedKeys: 0 },
+        persistence: { rdb: 'ok', aof: 'off', unsavedChanges: expect.any(Number) },
+        clients: { connected: expect.any(Number), max: expect.any(Number), rejected: 0 },
+        recent: { evictedKeys: 0, rejectedConnections: 0 },
+      },
+    });
+    expect(redis).not.toHaveProperty('reasons');
+  });
+
   it('shares a result for a quarter of a second, under any name', async () => {
-    harness = await start({ url: server.url }, forRoot({ cacheFor: '1s' }));
+    harness = await startHealth({ url: server.url }, { cacheFor: '1s' });
 
     const [first, joined] = await Promise.all([harness.redis.isHealthy(), harness.redis.isHealthy('cache')]);
     const later = await harness.redis.isHealthy('readiness');
@@ -92,7 +72,7 @@ function behaviour(startServer: () => Promise<TestServer>, version: RegExp): voi
 
   it('does not mix up connections that are checked under one name', async () => {
     const connections = { other: { url: `${server.url}/1` } };
-    harness = await start({ url: server.url, connections }, forRoot());
+    harness = await startHealth({ url: server.url, connections });
 
     const results = await Promise.all([
       harness.redis.isHealthy(),
@@ -106,9 +86,9 @@ function behaviour(startServer: () => Promise<TestServer>, version: RegExp): voi
   });
 
   it('is not ready from the moment the drain begins', async () => {
-    harness = await start({ url: server.url }, forRoot());
+    harness = await startHealth({ url: server.url });
     const drain = harness.app.get(DrainHealthIndicator);
-    const ready = () => answer(harness.check([() => harness.redis.isHealthy(), () => drain.isHealthy()]));
+    const ready = () => answerOf(harness.check([() => harness.redis.isHealthy(), () => drain.isHealthy()]));
     let finish!: () => void;
     const work = new Promise<void>((resolve) => (finish = resolve));
     harness.app.get(DrainRegistry).register({ name: 'work', drain: () => work });
@@ -125,14 +105,14 @@ function behaviour(startServer: () => Promise<TestServer>, version: RegExp): voi
   });
 
   it('counts connections by role', async () => {
-    harness = await start({ url: server.url }, forRoot());
+    harness = await startHealth({ url: server.url });
     const connections = harness.app.get(ConnectionsHealthIndicator);
     const registry = harness.app.get(ConnectionRegistry);
     registry.connection('default', 'subscriber');
     registry.connection('default', 'producer');
     await eventually('three connections are ready', () => connections.report().ready === 3);
 
-    const { httpStatus, body } = await answer(harness.check([() => connections.isHealthy()]));
+    const { httpStatus, body } = await answerOf(harness.check([() => connections.isHealthy()]));
 
     const one = { open: 1, ready: 1 };
     expect(httpStatus).toBe(200);
@@ -145,6 +125,23 @@ function behaviour(startServer: () => Promise<TestServer>, version: RegExp): voi
     expect(connections.report().connections).toContainEqual(
       expect.objectContaining({ connection: 'default', role: 'subscriber', state: 'ready' }),
     );
+  });
+
+  it('is degraded when more connections to a server are open than the budget allows', async () => {
+    harness = await startHealth({ url: server.url }, { connectionBudget: 1 });
+    const connections = harness.app.get(ConnectionsHealthIndicator);
+    expect(connections.isHealthy().connections).toMatchObject({ status: 'up', budget: 1 });
+
+    harness.app.get(ConnectionRegistry).connection('default', 'producer');
+    await eventually('two connections are ready', () => connections.report().ready === 2);
+    const { httpStatus, body } = await answerOf(harness.check([() => connections.isHealthy()]));
+
+    expect(httpStatus).toBe(200);
+    expect(body.details['connections']).toMatchObject({
+      status: 'degraded',
+      reasons: ['2 connections to "default" are open, more than the budget of 1'],
+      circuits: [{ connection: 'default', state: 'closed', openForMs: 0 }],
+    });
   });
 }
 
@@ -167,15 +164,13 @@ describe('RedisHealthModule', () => {
     client.on('error', () => undefined);
     await client.ping();
 
-    await expect(start({ client }, forRoot({ pingTimeout: 'soon' as never }))).rejects.toThrow(
-      /"pingTimeout"/,
-    );
+    await expect(startHealth({ client }, { pingTimeout: 'soon' as never })).rejects.toThrow(/"pingTimeout"/);
     await client.quit();
   });
 
   it('takes its options from a factory', async () => {
     const health = RedisHealthModule.forRootAsync({ useFactory: () => ({ cacheFor: 0 }) });
-    const { app, redis } = await start({ url: server.url }, health);
+    const { app, redis } = await startHealth({ url: server.url }, health);
 
     await redis.isHealthy();
     expect((await redis.isHealthy()).redis).not.toHaveProperty('cachedResponse');
@@ -187,18 +182,15 @@ describeNative('RedisHealthModule with a restricted user', () => {
   it('says which permission is missing and shows no password', async () => {
     const password = `pw-${uniquePrefix()}`;
     const server = await startNative(['--user', 'app', 'on', `>${password}`, '~*', '&*', '+@all', '-info']);
-    const { app, redis, check } = await start(
-      { url: server.url, username: 'app', password },
-      RedisHealthModule.forRoot(),
-    );
+    const { app, redis, check } = await startHealth({ url: server.url, username: 'app', password }, {});
 
-    const { httpStatus, body } = await answer(check([() => redis.isHealthy()]));
+    const { httpStatus, body } = await answerOf(check([() => redis.isHealthy()]));
 
     expect(httpStatus).toBe(200);
     expect(body.details['redis']).toMatchObject({
       status: 'up',
-      role: 'unknown',
-      serverVersion: 'unknown',
+      role: 'master',
+      serverVersion: expect.stringMatching(/^\d+\.\d+/),
       hint: expect.stringMatching(/NOPERM.*\+info/),
     });
     const text = JSON.stringify([body, app.get(ConnectionsHealthIndicator).report()]);

@@ -17,11 +17,11 @@ import {
 } from '../support/topologies-script.js';
 
 describeNative('one application on every topology', () => {
-  describe.each(TOPOLOGIES)('$name', ({ name, start }) => {
+  describe.each(TOPOLOGIES)('$name', (topology) => {
     let server: RunningTopology;
     let app: TopologyApplication;
     beforeAll(async () => {
-      server = await start();
+      server = await topology.start();
       app = await startTopologyApplication(server.env);
     }, 40_000);
     afterAll(async () => {
@@ -40,7 +40,7 @@ describeNative('one application on every topology', () => {
         jobs: ['added', 'once'],
         health: { status: 'up', connected: true },
       });
-      process.stderr.write(`${name}: health ${JSON.stringify(outcome.health)}\n`);
+      process.stderr.write(`${topology.name}: health ${JSON.stringify(outcome.health)}\n`);
     });
 
     it('R2 closes without leaving a connection', async () => {

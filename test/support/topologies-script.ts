@@ -121,5 +121,5 @@ async function addJob(module: TestingModule): Promise<unknown[]> {
   const jobs = inject(module, Jobs);
   await inject(module, Sender).queue.add('job', 'added');
   await eventually('both jobs have run', () => jobs.done.length >= 2);
-  return [...jobs.done].sort();
+  return jobs.done.map(String).sort();
 }
