@@ -170,7 +170,7 @@ function resolveCritical(value: unknown): boolean | readonly string[] {
   if (typeof value === 'boolean') return value;
   // An unusable `connection`, which stands here when the option is left out, has a fault of its own.
   if (Array.isArray(value) && value.every((name) => typeof name === 'string')) {
-    return Object.freeze([...(value as string[])]);
+    return Object.freeze([...value]);
   }
   throw new ConfigurationError(
     'Option "critical" of the health checks is not usable; give true, false or a list of connection names',

@@ -17,7 +17,9 @@ describe('reasonsOf', () => {
 
   it('accepts silence of a master up to the limit, not beyond', () => {
     const replica = (silent: number) => [
-      ...['role:slave', 'slave_read_only:0', 'master_link_status:up'],
+      'role:slave',
+      'slave_read_only:0',
+      'master_link_status:up',
       `master_last_io_seconds_ago:${silent}`,
     ];
 

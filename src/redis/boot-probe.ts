@@ -92,7 +92,7 @@ function missingFolder(place: BootPlace): BootDiagnosis {
 function plainAnswer({ text }: Echo, wantsTls: boolean, place: BootPlace): BootDiagnosis | undefined {
   const settings = new BootSettings(place);
   if (/^-(ERR max number of clients|DENIED)/.test(text)) return diagnoseBoot(new Error(text.slice(1)), place);
-  if (/^HTTP\//.test(text)) {
+  if (text.startsWith('HTTP/')) {
     const advice = `something that speaks HTTP answers there, not Redis; check ${settings.address}`;
     return { reason: 'NOT_REDIS', permanent: true, advice };
   }

@@ -176,7 +176,7 @@ function isSameFault(failures: readonly FailedCommand[]): boolean {
 /** A pipeline that a Cluster refuses unsent fails with the reason instead of the client's sentence. */
 async function execute(chain: ChainableCommander, batch: CommandBatch): Promise<RawReply[]> {
   try {
-    return ((await chain.exec()) ?? []) as RawReply[];
+    return (await chain.exec()) ?? [];
   } catch (error) {
     if (/belong to the same slot/.test((error as Error).message)) assertSameSlot(batch.keys);
     throw error;

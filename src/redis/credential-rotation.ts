@@ -100,7 +100,7 @@ export class CredentialRotation {
     for (const name of ['username', 'password'] as const) {
       Object.defineProperty(options, name, {
         get: () => this.source.login?.[name],
-        set: () => undefined,
+        set: () => {},
         enumerable: true,
         configurable: true,
       });

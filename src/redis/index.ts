@@ -1,5 +1,7 @@
 export { afterBootstrap } from './after-bootstrap.js';
+export type { ConnectionNeed } from './boot-checks.js';
 export { diagnoseBoot, type BootDiagnosis } from './boot-diagnosis.js';
+export type { BootPlace } from './boot-settings.js';
 export type { CircuitSnapshot, CircuitState } from './circuit-breaker.js';
 export { clientName, type RedisClient } from './client-factory.js';
 export type { ConnectionLogger, LogFormat } from './connection-log.js';

@@ -77,7 +77,7 @@ async function scanOnce(
   args: readonly (string | number)[],
 ): Promise<{ cursor: string; keys: string[] }> {
   const [next, keys] = (await node.call('SCAN', cursor, ...args)) as [string, string[]];
-  return { cursor: String(next), keys };
+  return { cursor: next, keys };
 }
 
 function scanArguments({ match, count = 500, type }: ScanOptions): (string | number)[] {
@@ -86,7 +86,8 @@ function scanArguments({ match, count = 500, type }: ScanOptions): (string | num
   }
   return [
     ...(match === undefined ? [] : ['MATCH', assertPattern(match)]),
-    ...['COUNT', count],
+    'COUNT',
+    count,
     ...(type === undefined ? [] : ['TYPE', type]),
   ];
 }

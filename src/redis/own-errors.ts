@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types';
 import type { RedisClient } from './client-factory.js';
 import { toCallError, type FailedCall } from './error-mapping.js';
 import type { CallOptions, RedisExecutor } from './executor.js';
@@ -36,5 +37,5 @@ export function ownOrCallError(error: unknown, call: FailedCall): unknown {
 /** An error that neither the server nor the connection caused is mapped to a refusal without a reply. */
 function isForeign(cause: unknown, mapped: unknown): boolean {
   if (cause === undefined || cause === mapped || !(mapped instanceof RedisCommandError)) return false;
-  return (cause as { name?: unknown } | null)?.name !== 'ReplyError';
+  return !(isNativeError(cause) && cause.name === 'ReplyError');
 }

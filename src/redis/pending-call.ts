@@ -52,11 +52,8 @@ export class PendingCall<T> extends Deadline {
   }
 
   override expire(stalledMs: number): void {
-    const { context, deadlineMs } = this;
-    const sentAtMs = this.expiresAtMs - deadlineMs;
-    if (this.sent && stalledMs === 0 && context.silence.isLong(context.link.answers, sentAtMs)) {
-      context.breaker.failed(context.probe);
-    }
+    const { deadlineMs } = this;
+    if (this.sent && stalledMs === 0) this.suspect();
     this.fail(new RedisTimeoutError(deadlineMs, this.describe(), stalledMs));
   }
 
@@ -117,11 +114,17 @@ export class PendingCall<T> extends Deadline {
     const isTransport = error instanceof RedisUnavailableError || error instanceof RedisTimeoutError;
     // A lost connection is waited for, or given up, by its own rule; the circuit is for servers that
     // are reached and do not serve.
-    if (isTransport && error.outcome === 'refused') context.breaker.failed(context.probe);
+    if (isTransport && error.outcome === 'refused') this.suspect();
     if (!isTransport && !neverSent) context.answered();
     if (this.settled) return;
     if (isTransport && this.mayRetry()) this.retry();
     else this.fail(error);
+  }
+
+  /** Counts against the server unless it has answered other calls: one shard of a Cluster may be away. */
+  private suspect(): void {
+    const { breaker, silence, link, probe } = this.context;
+    if (silence.isLong(link.answers, this.expiresAtMs - this.deadlineMs)) breaker.failed(probe);
   }
 
   private mayRetry(): boolean {

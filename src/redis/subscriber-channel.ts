@@ -6,11 +6,11 @@ import { ChannelMessage, type SubscriptionGap } from './subscriber-message.js';
 export interface ChannelTransport {
   readonly connection: string;
   /** Whether a command can be written now. */
-  readonly isReady: boolean;
+  isReady(): boolean;
   /** Counts sockets: what was confirmed on another one is void. */
-  readonly epoch: number;
+  epoch(): number;
   /** Monotonic time up to which everything sent has arrived. */
-  readonly provenAtMs: number;
+  provenAtMs(): number;
   subscribe(channel: string): Promise<unknown>;
   unsubscribe(channel: string): Promise<unknown>;
 }
@@ -90,7 +90,7 @@ export class SubscribedChannel {
   /** The socket is gone, and every subscription with it. */
   disconnected(): void {
     if (this.isActive) {
-      this.lostAtMs ??= Math.max(this.transport.provenAtMs, this.confirmedAtMs);
+      this.lostAtMs ??= Math.max(this.transport.provenAtMs(), this.confirmedAtMs);
     }
     this.server = 'absent';
     this.held = this.sent = false;
@@ -111,7 +111,7 @@ export class SubscribedChannel {
   }
 
   private get isDue(): boolean {
-    if (this.held || !this.transport.isReady) return false;
+    if (this.held || !this.transport.isReady()) return false;
     return this.size > 0 ? this.server !== 'present' : this.server !== 'absent';
   }
 
@@ -127,20 +127,20 @@ export class SubscribedChannel {
 
   private async step(): Promise<void> {
     const { transport, name } = this;
-    const { epoch } = transport;
+    const epoch = transport.epoch();
     const joins = this.size > 0;
     const sentAtMs = performance.now();
     this.server = 'unsure';
     this.sent ||= joins;
     try {
       await (joins ? transport.subscribe(name) : transport.unsubscribe(name));
-      if (transport.epoch !== epoch) return;
+      if (transport.epoch() !== epoch) return;
       this.server = joins ? 'present' : 'absent';
       this.sent = false;
       if (joins) this.confirm(sentAtMs);
       else this.lostAtMs = undefined;
     } catch (error) {
-      if (transport.epoch === epoch) this.failed(error);
+      if (transport.epoch() === epoch) this.failed(error);
     }
   }
 

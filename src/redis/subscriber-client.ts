@@ -42,7 +42,7 @@ export function createListeningClient(
 /** Keeps what a spread copy would lose: the credentials are not enumerable. */
 function withPlace(target: ResolvedConnection, place: object): ResolvedConnection {
   const { username, password, tls } = target;
-  return { ...target, ...place, username, password, tls } as ResolvedConnection;
+  return { ...target, ...place, username, password, tls };
 }
 
 /**

@@ -236,22 +236,15 @@ export class Subscriber {
   }
 
   private eachChannel(apply: (channel: SubscribedChannel) => void): void {
-    if (!this.closed) for (const channel of [...this.channels.values()]) apply(channel);
+    if (!this.closed) for (const channel of this.channels.values()) apply(channel);
   }
 
   private createTransport(): ChannelTransport {
-    const subscriber = this;
     return {
       connection: this.init.connection,
-      get isReady() {
-        return !subscriber.closed && subscriber.line?.link.isReady === true;
-      },
-      get epoch() {
-        return subscriber.epoch;
-      },
-      get provenAtMs() {
-        return subscriber.line?.heartbeat.provenAtMs ?? 0;
-      },
+      isReady: () => !this.closed && this.line?.link.isReady === true,
+      epoch: () => this.epoch,
+      provenAtMs: () => this.line?.heartbeat.provenAtMs ?? 0,
       subscribe: (channel) => this.open().client.subscribe(channel),
       unsubscribe: (channel) => this.open().client.unsubscribe(channel),
     };

@@ -107,7 +107,7 @@ export class WakeUpChannel {
   /** Ends all waits with `false`. @internal */
   close(): void {
     this.closed = true;
-    for (const group of [...this.sleepers.values()]) for (const sleeper of [...group]) sleeper.close();
+    for (const group of this.sleepers.values()) for (const sleeper of group) sleeper.close();
   }
 
   private attach(): void {

@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
+import { Redis } from 'ioredis';
 import { EmbeddedRedis } from 'rednest/embedded';
 import { ConnectionRegistry, REDIS, type RedisClient } from 'rednest';
 import { createApp } from '../../src/app/create-app.js';
 import { CampaignStore, InMemoryCampaignStore } from '../../src/app/campaigns/campaign.store.js';
 import { eventually } from '../support/eventually.js';
 import { describeNative } from '../support/needs.js';
-import { startNative, type TestServer } from '../support/servers.js';
+import { TOPOLOGIES, SINGLE, type RunningTopology, type Topology } from '../support/topologies.js';
 
 interface Reply {
   status: number;
@@ -16,19 +17,19 @@ interface Reply {
 }
 
 /** What every combination of HTTP adapter and server must do alike. */
-function suite(httpAdapter: 'fastify' | 'express', startServer?: () => Promise<TestServer>): void {
+function suite(httpAdapter: 'fastify' | 'express', topology?: Topology): void {
   let app: INestApplication;
-  let server: TestServer | undefined;
+  let server: RunningTopology | undefined;
   let url: string;
 
   beforeAll(async () => {
-    server = await startServer?.();
+    server = await topology?.start();
     app = await createApp(
       {
         settings: { port: 0, httpAdapter, queueRole: 'both', rateLimit: 1000, logFormat: 'json' },
         env: {
           REDIS_APP_NAME: `e2e-${randomUUID().slice(0, 8)}`,
-          ...(server ? { REDIS_URL: server.url } : {}),
+          ...server?.env,
         },
         embedded: EmbeddedRedis,
       },
@@ -36,9 +37,13 @@ function suite(httpAdapter: 'fastify' | 'express', startServer?: () => Promise<T
     );
     await app.listen(0, '127.0.0.1');
     url = await app.getUrl();
-  });
+    await eventually(
+      'every connection is ready',
+      async () => (await request('/health')).body['status'] === 'ok',
+    );
+  }, 40_000);
   afterAll(async () => {
-    await app.close();
+    await app?.close();
     await server?.stop();
   });
 
@@ -77,11 +82,11 @@ function suite(httpAdapter: 'fastify' | 'express', startServer?: () => Promise<T
     const { body } = await request('/health/redis');
 
     expect((body['info'] as { redis: object }).redis).toMatchObject({
-      host: '127.0.0.1',
+      host: expect.any(String),
       port: expect.any(Number),
       connected: true,
       latencyMs: expect.any(Number),
-      role: 'master',
+      role: expect.stringMatching(/^(master|cluster)$/),
       serverVersion: expect.any(String),
     });
   });
@@ -96,15 +101,6 @@ function suite(httpAdapter: 'fastify' | 'express', startServer?: () => Promise<T
       ['producer', 1],
       ['worker', 1],
     ]);
-  });
-
-  it('R29 holds 3 connections and one blocking reader per worker on the server', async () => {
-    const registry = app.get(ConnectionRegistry);
-    const list = (await app.get<RedisClient>(REDIS).client('LIST')) as string;
-    const { app: name } = registry.configuration;
-
-    const mine = list.split('\n').filter((line) => line.includes(`name=${name}:`));
-    expect(mine).toHaveLength(3 + 5);
   });
 
   it('R12 reads a campaign from the store once and from the cache afterwards', async () => {
@@ -190,10 +186,46 @@ function suite(httpAdapter: 'fastify' | 'express', startServer?: () => Promise<T
   });
 }
 
-describe('reference service on Fastify and the embedded engine', () => suite('fastify'));
-describe('reference service on Express and the embedded engine', () => suite('express'));
-describeNative('reference service on Fastify and a redis-server', () => suite('fastify', startNative));
-describeNative('reference service on Express and a redis-server', () => suite('express', startNative));
+describe('reference service on Fastify and the embedded engine', () => {
+  suite('fastify');
+});
+describe('reference service on Express and the embedded engine', () => {
+  suite('express');
+});
+describeNative('reference service on Express and a redis-server', () => {
+  suite('express', SINGLE);
+});
+describeNative('reference service on Fastify', () => {
+  const names = ['single server', 'TLS with an ACL user', 'Sentinel, 1 + 2', 'Cluster, 3 + 3'];
+  describe.each(TOPOLOGIES.filter(({ name }) => names.includes(name)))('and $name', (topology) => {
+    suite('fastify', topology);
+  });
+});
+
+describe('connections of the reference service', () => {
+  it('R29 are three and one blocking reader for each worker, and none after the close', async () => {
+    const server = await EmbeddedRedis.start();
+    const observer = new Redis(server.url);
+    const app = await createApp(
+      {
+        settings: { port: 0, httpAdapter: 'fastify', queueRole: 'both', rateLimit: 1000, logFormat: 'json' },
+        env: { REDIS_URL: server.url, REDIS_APP_NAME: 'budget' },
+      },
+      false,
+    );
+    await app.listen(0, '127.0.0.1');
+    const count = async () =>
+      ((await observer.client('LIST')) as string).split('\n').filter((line) => line.includes('name=budget:'))
+        .length;
+
+    await eventually('all connections are open', async () => (await count()) === 3 + 5);
+    await app.close();
+
+    expect(await count()).toBe(0);
+    await observer.quit();
+    await server.stop();
+  });
+});
 
 describe('reference service over its limit', () => {
   it('R17 answers 429 with Retry-After to the client that exceeds it, and never on health', async () => {

@@ -161,7 +161,7 @@ describeNative('RedisHealthIndicator and several servers', () => {
     stops.push(() => set.stop());
     const hosts = set.env['REDIS_SENTINEL_HOSTS']!.split(',');
     const name = set.env['REDIS_SENTINEL_NAME']!;
-    harness = await startHealth({ sentinel: { hosts, name } }, { cacheFor: 0 });
+    harness = await startHealth({ sentinels: { hosts, name } }, { cacheFor: 0 });
     const place = ({ body }: HealthAnswer) => body.details['redis'];
     const old = await set.master();
     expect(place(await timed())).toMatchObject({ host: '127.0.0.1', port: old.port, role: 'master' });

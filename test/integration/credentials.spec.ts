@@ -71,7 +71,7 @@ describeNative('credentials that rotate', () => {
     }
     expect(resp2.mode).toBe('subscriber');
     const worker = new Worker(key, async () => undefined, {
-      connection: registry.client('default', 'worker') as Redis,
+      connection: registry.client('default', 'worker'),
       prefix: key,
       drainDelay: 1,
     });
@@ -81,9 +81,10 @@ describeNative('credentials that rotate', () => {
     const blocked = reader.blpop(`${key}:list`, 1);
     await registry.operations().optimistic('probe', [key], async () => undefined);
 
-    let [calls, failed, isRunning] = [0, 0, true];
+    let [calls, failed] = [0, 0];
+    const running = { is: true };
     const load = Array.from({ length: 8 }, async () => {
-      while (isRunning) {
+      while (running.is) {
         calls += 1;
         await registry
           .executor()
@@ -98,7 +99,7 @@ describeNative('credentials that rotate', () => {
     await admin.call('ACL', 'DELUSER', first);
     const before = calls;
     await eventually('load after the rotation', () => calls > before + 500);
-    isRunning = false;
+    running.is = false;
     await Promise.all(load);
     await eventually('both subscribers to listen', async () => {
       return (await admin.publish(`${key}:channel`, 'after')) === 2 && messages.length >= 2;

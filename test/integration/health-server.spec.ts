@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, it } from '@jest/globals';
 import { ConnectionRegistry, REDIS, type RedisClient } from 'rednest';
-import type { RedisHealthOptions } from 'rednest/health';
+import type { ObservedServer, RedisHealthOptions } from 'rednest/health';
 import { eventually } from '../support/eventually.js';
 import { answerOf, startHealth, type HealthAnswer, type HealthHarness } from '../support/health.js';
 import { describeNative } from '../support/needs.js';
@@ -56,16 +56,12 @@ describeNative('RedisHealthIndicator and a server that is not well', () => {
     for (let i = 0; i < 400; i += 1) await redis.set(`k${i}`, 'x'.repeat(10_000));
     const { httpStatus, body } = await degraded(/^\d+ keys were evicted in \d+ s \(allkeys-lru\)/);
 
-    const evicted = Number(await infoField(server.port, 'stats', 'evicted_keys'));
-    expect(evicted).toBeGreaterThan(0);
+    const { memory, recent } = body.details['redis']!['server'] as ObservedServer;
     expect(httpStatus).toBe(200);
-    expect(body.details['redis']).toMatchObject({
-      connected: true,
-      server: {
-        memory: { policy: 'allkeys-lru', maxBytes: 3 * 1024 * 1024, evictedKeys: evicted },
-        recent: { evictedKeys: evicted },
-      },
-    });
+    expect(body.details['redis']?.['connected']).toBe(true);
+    expect(memory).toMatchObject({ policy: 'allkeys-lru', maxBytes: 3 * 1024 * 1024 });
+    expect(memory.evictedKeys).toBeGreaterThan(0);
+    expect(recent.evictedKeys).toBe(memory.evictedKeys);
   });
 
   it('takes evictions for granted on a connection that is not critical', async () => {
@@ -78,7 +74,7 @@ describeNative('RedisHealthIndicator and a server that is not well', () => {
     for (let i = 0; i < 400; i += 1) await redis.set(`k${i}`, 'x'.repeat(10_000));
     const { body } = await ready('cache');
 
-    const { recent } = body.details['redis']?.['server'] as { recent: { evictedKeys: number } };
+    const { recent } = body.details['redis']!['server'] as { recent: { evictedKeys: number } };
     expect(recent.evictedKeys).toBeGreaterThan(0);
     expect(body.details['redis']).toMatchObject({ status: 'up', critical: false });
   });
@@ -151,12 +147,13 @@ describeNative('RedisHealthIndicator and a server that is not well', () => {
 
   it('is degraded on a replica, more so when its master is gone', async () => {
     const [master, replica] = [await native(), await native()];
+    // The start would refuse a replica; a server can become one later.
+    await open(replica.url);
     await ask(replica.port, 'REPLICAOF', '127.0.0.1', master.port);
     await eventually(
       'the link is up',
       async () => (await infoField(replica.port, 'replication', 'master_link_status')) === 'up',
     );
-    await open(replica.url);
 
     const inStep = await degraded(
       /^the server is a read-only replica of 127\.0\.0\.1:\d+: writes are refused$/,

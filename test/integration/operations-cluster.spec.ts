@@ -94,10 +94,10 @@ describeNative('RedisOperations on a Cluster', () => {
     const keys = keysOfShard(names, (await cluster.slotsOfShard(0)).slice(0, 3000));
     const counts = new Map(keys.map((key) => [key, { certain: 0, unknown: 0 }]));
     const outcomes = new Map<string, number>();
-    let isRunning = true;
+    const load = { isRunning: true };
     const work = keys.map(async (key) => {
       const count = counts.get(key)!;
-      while (isRunning) {
+      while (load.isRunning) {
         await operations
           .optimistic('probe', [key], async (client) => {
             const value = Number(await client.get(key));
@@ -114,7 +114,7 @@ describeNative('RedisOperations on a Cluster', () => {
     });
 
     await cluster.reshard(0, 1, 3000);
-    isRunning = false;
+    load.isRunning = false;
     await Promise.all(work);
 
     let total = 0;

@@ -4,8 +4,9 @@ import type { Redis } from 'ioredis';
 declare const operations: RedisOperations;
 declare const registry: ConnectionRegistry;
 
-type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
-const same = <A, B>(_: Equal<A, B>): void => undefined;
+/** Compiles only when both types are the same. */
+type Same<A, B> = [A, B] extends [B, A] ? true : never;
+function same<A, B>(_proof: Same<A, B>): void {}
 
 export async function pipelines(): Promise<void> {
   const replies = await operations.pipeline('op', (queue) => [
