@@ -1,5 +1,5 @@
 // Runs jest and fails as well when a test file leaves something open. Arguments go to jest.
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildIfNeeded } from './lib/build-if-needed.mjs';
 import { bin, root, runNode } from './lib/run.mjs';
@@ -29,10 +29,12 @@ const code = await runNode(
   ],
   {
     env: { ...process.env, NODE_OPTIONS: '--disable-warning=ExperimentalWarning' },
-    onOutput: (text) => void (output = (output + text).slice(-200_000)),
+    onOutput: (text) => void (output = (output + text).slice(-2_000_000)),
   },
 );
 
+// Figures that tests print are made into a page by scripts/publish-run.mjs.
+writeFileSync(join(root, '.tmp', 'jest-output.txt'), output);
 const result = JSON.parse(readFileSync(report, 'utf8'));
 const leaks = LEAKS.filter((text) => output.includes(text));
 for (const leak of leaks) process.stderr.write(`open handles: ${leak}\n`);

@@ -146,7 +146,10 @@ export class ExecutorContext {
         return;
       }
       this.deadlines.add(PROBE_MS, () => reject(new Error('no answer')));
-      this.link.client.ping().then(resolve, reject);
+      this.link.client.ping().then(resolve, (error: unknown) => {
+        if (isAnswer(error)) resolve(undefined);
+        else reject(error as Error);
+      });
     });
 
   /** Why a call must not even start; `undefined` when it may. */
@@ -193,3 +196,12 @@ export class ExecutorContext {
 }
 
 const round = Math.round;
+
+/**
+ * A server that cannot save its data refuses PING, and so may an ACL: both still serve reads. One
+ * that serves nothing says so in other words.
+ */
+function isAnswer(error: unknown): boolean {
+  const { name, message = '' } = (error ?? {}) as Partial<Error>;
+  return name === 'ReplyError' && !/^(LOADING|CLUSTERDOWN|MASTERDOWN|TRYAGAIN)/.test(message);
+}

@@ -110,4 +110,20 @@ describeNative('RedisExecutor on a Cluster in trouble', () => {
     expectHonest(report);
     expect(outageMs).toBeLessThan(cluster.nodeTimeoutMs + MARGIN_MS);
   }, 60_000);
+
+  it('F33 all nodes gone: every call ends, none runs late, and writes resume when they are back', async () => {
+    ledger.start();
+    await eventually('there is load', () => ledger.acknowledged > 200);
+    await Promise.all(cluster.nodes.map((node) => node.kill()));
+    const goneMs = performance.now();
+    await eventually('two seconds without a node', () => performance.now() - goneMs > 2000);
+    await Promise.all(cluster.nodes.map((node) => node.restart()));
+    const backMs = performance.now();
+
+    await eventually('writes resume', () => ledger.ackedSince(backMs), 20_000);
+
+    const label = `F33 all nodes gone: writes resume ${Math.round(performance.now() - backMs)} ms after their return`;
+    const report = await audit(label);
+    expectHonest(report);
+  }, 60_000);
 });

@@ -1,3 +1,5 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, expect, it } from '@jest/globals';
 import { ConnectionRegistry } from 'rednest';
 import type { RedisHealthOptions } from 'rednest/health';
@@ -7,6 +9,7 @@ import { answerOf, startHealth, type HealthAnswer, type HealthHarness } from '..
 import { describeNative } from '../support/needs.js';
 import { startSentinelSet, type SentinelSet } from '../support/sentinel.js';
 import { startNative, type NativeServer } from '../support/servers.js';
+import { ask } from '../support/topologies-node.js';
 
 /** What a check may take at most, whatever the servers do. */
 const BOUND_MS = 1_000;
@@ -53,6 +56,18 @@ describeNative('RedisHealthIndicator and several servers', () => {
     const [main, cache] = [await native(), await native()];
     harness = await startHealth({ url: main.url, connections: { cache: { url: cache.url } } }, options);
     return [main, cache];
+  }
+
+  /** Freezes the server under calls until the circuit opens. */
+  async function openCircuit(server: NativeServer): Promise<void> {
+    const registry = harness!.app.get(ConnectionRegistry);
+    const executor = registry.executor();
+    server.freeze();
+    const call = () => executor.run('test.get', (client) => client.get('k'), { deadlineMs: 50 });
+    await eventually('the circuit opens', async () => {
+      await Promise.allSettled([call(), call(), call(), call(), call()]);
+      return registry.circuits()[0]?.state === 'open';
+    });
   }
 
   it('stays ready, degraded, without a server that is not critical; not without one that is', async () => {
@@ -104,14 +119,7 @@ describeNative('RedisHealthIndicator and several servers', () => {
   it('answers at once while the circuit is open', async () => {
     const server = await native();
     harness = await startHealth({ url: server.url }, { cacheFor: 0 });
-    const registry = harness.app.get(ConnectionRegistry);
-    const executor = registry.executor();
-    server.freeze();
-    const call = () => executor.run('test.get', (client) => client.get('k'), { deadlineMs: 50 });
-    await eventually('the circuit opens', async () => {
-      await Promise.allSettled([call(), call(), call(), call(), call()]);
-      return registry.circuits()[0]?.state === 'open';
-    });
+    await openCircuit(server);
 
     const { httpStatus, tookMs, body } = await timed();
     process.stderr.write(`readiness, circuit open: ${httpStatus} in ${tookMs.toFixed(1)} ms\n`);
@@ -125,6 +133,25 @@ describeNative('RedisHealthIndicator and several servers', () => {
     });
     server.resume();
     await until('ready again', (answer) => answer.httpStatus === 200);
+  });
+
+  it('closes the circuit of a server that answers PING with a refusal but serves reads', async () => {
+    const server = await native();
+    harness = await startHealth({ url: server.url }, { cacheFor: 0 });
+    const [, dir] = (await ask(server.port, 'CONFIG', 'GET', 'dir')) as string[];
+    mkdirSync(join(dir!, 'dump.rdb'));
+    await ask(server.port, 'CONFIG', 'SET', 'save', '3600 1');
+    await ask(server.port, 'BGSAVE');
+    await eventually('PING is refused', async () => {
+      const reply = await ask(server.port, 'PING').catch(String);
+      return String(reply).includes('MISCONF');
+    });
+    await openCircuit(server);
+
+    server.resume();
+    const { body } = await until('it serves again', ({ httpStatus }) => httpStatus === 200);
+
+    expect(body.details['redis']).toMatchObject({ status: 'degraded', circuit: { state: 'closed' } });
   });
 
   it('asks every master of a Cluster: one frozen is degraded, a failed Cluster is down', async () => {

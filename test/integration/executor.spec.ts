@@ -119,3 +119,23 @@ describe('RedisExecutor', () => {
     expect((await Promise.all(calls)).every(Boolean)).toBe(true);
   });
 });
+
+describe('F49 a jump of the local clock', () => {
+  it('moves no deadline, no limit and no time to live', async () => {
+    const realNow = Date.now;
+    const key = uniquePrefix();
+    try {
+      Date.now = () => realNow() + 86_400_000;
+      await executor().run('probe.set', (redis) => redis.set(key, '1', 'PX', 60_000));
+      const slow = executor().run('probe.block', (redis) => redis.blpop(`${key}:none`, 0.1), {
+        deadlineMs: 1000,
+      });
+      Date.now = () => realNow() - 86_400_000;
+
+      expect(await slow).toBeNull();
+      expect(await executor().run('probe.ttl', (redis) => redis.pttl(key))).toBeGreaterThan(50_000);
+    } finally {
+      Date.now = realNow;
+    }
+  });
+});
