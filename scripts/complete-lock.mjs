@@ -56,7 +56,7 @@ function complete(packages) {
     for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
       if (!/^\d+\.\d+\.\d+/.test(version) || resolves(packages, path, name)) continue;
       const dev = entry.dev ? { dev: true } : {};
-      packages[`node_modules/${name}`] = { version, ...platformOf(name), ...dev, ...{ optional: true } };
+      packages[`node_modules/${name}`] = { version, ...platformOf(name), ...dev, optional: true };
       added.push(name);
     }
   }

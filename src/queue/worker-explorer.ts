@@ -13,6 +13,7 @@ import {
 import { bullPrefix } from './queue.keyspace.js';
 import type { ResolvedQueueOptions } from './queue.options.js';
 import { QUEUE_OPTIONS } from './queue.tokens.js';
+import { RepeatLog } from './repeat-log.js';
 
 /** Metadata key of `@Processor` in @nestjs/bullmq, whose workers would share the producer's connection. */
 const FOREIGN_PROCESSOR = 'bullmq:processor_metadata';
@@ -29,6 +30,7 @@ interface Processor {
 @Injectable()
 export class WorkerExplorer implements OnModuleInit {
   private readonly logger = new Logger('Queue');
+  private readonly faults = new RepeatLog((line) => this.logger.error(line));
   private readonly workers = new Map<QueueName, QueueWorker>();
 
   constructor(
@@ -81,18 +83,17 @@ export class WorkerExplorer implements OnModuleInit {
       keepCompletedMs,
       keepFailedMs,
       dispatcher,
-      onError: (queue, error) => this.logger.error(`Worker of "${queue}": ${redactText(error.message)}`),
+      onError: (queue, error) => this.faults.report(`Worker of "${queue}": ${redactText(error.message)}`),
     });
     this.workers.set(name, worker);
     worker.start();
   }
 
   private findProcessors(): Processor[] {
-    return this.discovery.getProviders().flatMap(({ metatype, instance, name, ...wrapper }) => {
+    return this.discovery.getProviders().flatMap(({ metatype, instance, name }) => {
       if (typeof metatype !== 'function') return [];
       const metadata = this.reflector.get<QueueProcessorMetadata | undefined>(QUEUE_PROCESSOR, metatype);
       if (!metadata) return [];
-      void wrapper;
       if (typeof instance !== 'object' || instance === null) {
         throw new ConfigurationError(`Processor ${String(name)} must not be request scoped`);
       }

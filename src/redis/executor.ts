@@ -148,7 +148,7 @@ export class ExecutorContext {
       this.deadlines.add(PROBE_MS, () => reject(new Error('no answer')));
       this.link.client.ping().then(resolve, (error: unknown) => {
         if (isAnswer(error)) resolve(undefined);
-        else reject(error as Error);
+        else reject(error);
       });
     });
 

@@ -6,6 +6,9 @@ interface PrivateParts extends HandshakeClient {
   readonly isCluster: boolean;
   on(event: '+node', listener: (node: PrivateParts) => void): unknown;
   duplicate(...args: unknown[]): PrivateParts;
+  disconnect?(reconnect?: boolean): void;
+  setStatus?(status: 'end'): void;
+  flushQueue?(error: Error): void;
   _readyCheck?: (callback: (error: Error | null, info?: object) => void) => void;
   /** Of a Sentinel client: makes the connections to the Sentinels. */
   connector?: {
@@ -16,9 +19,9 @@ interface PrivateParts extends HandshakeClient {
 }
 
 /**
- * Makes a client, its duplicates and the clients it creates by itself keep off the console, and gives
- * them a readiness check that refuses a connection whose database could not be selected. The client
- * offers no option for either; nothing else about it changes.
+ * Makes a client, its duplicates and the clients it creates by itself keep off the console, gives them a
+ * readiness check that refuses a connection whose database could not be selected, and lets them end while
+ * they wait to reconnect. The client offers no option for any of it; nothing else about it changes.
  */
 export function quieten<T extends RedisClient>(client: T): T {
   quietenParts(client as unknown as PrivateParts);
@@ -29,9 +32,28 @@ function quietenParts(client: PrivateParts): PrivateParts {
   const duplicate = client.duplicate.bind(client);
   client.duplicate = (...args) => quietenParts(duplicate(...args));
   if (client.isCluster) quietenNodes(client);
-  else client._readyCheck = (callback) => void checkReadiness(client, callback);
+  else {
+    client._readyCheck = (callback) => void checkReadiness(client, callback);
+    endWhileReconnecting(client);
+  }
   quietenSentinels(client);
   return client;
+}
+
+/**
+ * A client told to disconnect while it waits to reconnect has no socket whose end it could report. It
+ * stays `reconnecting` for good, and BullMQ, which waits for `end` on a duplicate, never closes.
+ */
+function endWhileReconnecting(client: PrivateParts): void {
+  const disconnect = client.disconnect?.bind(client);
+  if (!disconnect) return;
+  client.disconnect = (reconnect = false) => {
+    const hasNoSocket = client.status === 'reconnecting' && !reconnect;
+    disconnect(reconnect);
+    if (!hasNoSocket) return;
+    client.setStatus?.('end');
+    client.flushQueue?.(new Error('Connection is closed.'));
+  };
 }
 
 function quietenNodes(cluster: PrivateParts): void {

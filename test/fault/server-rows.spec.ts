@@ -43,10 +43,10 @@ describeNative('failure rows of a single server', () => {
       const module = await start(server);
       const acknowledged = new Set<string>();
       let next = 0;
-      let stop = false;
+      const run = { stop: false };
       const outcomes: Record<string, number> = {};
       const writer = async (): Promise<void> => {
-        while (!stop) {
+        while (!run.stop) {
           const id = `op${(next += 1)}`;
           try {
             await executorOf(module).run('ledger', (redis) => redis.hincrby('ledger', id, 1));
@@ -67,7 +67,7 @@ describeNative('failure rows of a single server', () => {
       await eventually('writes resume', () => acknowledged.size > before);
       const resumedMs = performance.now() - restartedMs;
       await eventually('more writes', () => acknowledged.size > before + 200);
-      stop = true;
+      run.stop = true;
       await Promise.all(writers);
 
       const counts = await inject<RedisClient>(module, REDIS).hgetall('ledger');
@@ -225,10 +225,10 @@ describeNative('failure rows of a single server', () => {
     const producer = inject(module, QueueService).producer('rows__load');
     const acknowledged: string[] = [];
     let rejected = 0;
-    let stop = false;
+    const run = { stop: false };
     let next = 0;
     const adders = Array.from({ length: 5 }, async () => {
-      while (!stop) {
+      while (!run.stop) {
         const id = `j${(next += 1)}`;
         if ((await failure(producer.add('job', id))) === undefined) acknowledged.push(id);
         else rejected += 1;
@@ -240,7 +240,7 @@ describeNative('failure rows of a single server', () => {
     await server.restart();
     const before = acknowledged.length;
     await eventually('adds resume', () => acknowledged.length > before + 50);
-    stop = true;
+    run.stop = true;
     await Promise.all(adders);
 
     await eventually('all jobs ran', () => acknowledged.every((id) => runs.has(id)), 14_000);

@@ -132,7 +132,7 @@ describe('R8 app.close() with a request and a job in flight', () => {
       job.release();
       await eventually('handlers are done', () => drain.state === 'drained');
       request.release();
-      const answer = (await (await slow).json()) as unknown;
+      const answer: unknown = await (await slow).json();
       await closing;
 
       expect(statusWhileDraining).toBe('ready');
