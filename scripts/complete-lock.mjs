@@ -22,7 +22,7 @@ const SYSTEMS = [
 const PROCESSORS = ['arm64', 'x64', 'arm', 'ia32', 'ppc64', 's390x', 'riscv64', 'loong64', 'wasm32'];
 const LIBRARIES = { musl: ['musl', 'musleabihf'], glibc: ['gnu', 'gnueabihf', 'glibc'] };
 
-/** @typedef {{ version?: string, dev?: boolean, optionalDependencies?: Record<string, string> }} Entry */
+/** @typedef {{ version?: string, dev?: boolean, optional?: boolean, optionalDependencies?: Record<string, string> }} Entry */
 
 /** Platform fields from the words of a package name such as `@swc/core-linux-x64-gnu`. @param {string} name */
 function platformOf(name) {
