@@ -22,7 +22,12 @@ const TITLES: Record<number, string> = {
 };
 
 /** Codes that mean "Redis is away": the request may be tried again. */
-const UNAVAILABLE = new Set(['ERR_QUEUE_UNAVAILABLE', 'ERR_REDIS_UNAVAILABLE', 'ERR_REDIS_TIMEOUT']);
+const UNAVAILABLE = new Set([
+  'ERR_QUEUE_UNAVAILABLE',
+  'ERR_REDIS_UNAVAILABLE',
+  'ERR_REDIS_TIMEOUT',
+  'ERR_REDIS_OVERLOADED',
+]);
 
 /** Builds a problem document without a type of its own. */
 export function problem(status: number, detail?: string, extensions: object = {}): Problem {

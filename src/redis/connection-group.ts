@@ -113,8 +113,14 @@ export class ConnectionGroup {
   private create(role: ConnectionRole): ManagedConnection {
     const link = new ManagedConnection({ connection: this.name, role, ...this.createClient(role) });
     new ConnectionLog(link, this.context.logger, this.context.logFormat).attach();
-    link.client.on('ready', () => this.breaker.close());
+    link.client.on('ready', () => this.onReady(link));
     return link;
+  }
+
+  /** The server is back: the other roles need not wait for their own next attempt. */
+  private onReady(link: ManagedConnection): void {
+    this.breaker.close();
+    for (const other of this.links.values()) if (other !== link) other.hurry();
   }
 
   private logCircuit(state: CircuitState, openMs: number): void {

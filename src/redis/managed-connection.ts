@@ -112,6 +112,17 @@ export class ManagedConnection {
     return this;
   }
 
+  /** Ends the wait before the next attempt to reconnect, if there is one. */
+  hurry(): void {
+    if (this.closing || this.client.status !== 'reconnecting') return;
+    // The client would run the attempt it has scheduled as well, also after it was closed.
+    const waiting = this.client as unknown as { reconnectTimeout?: NodeJS.Timeout | null };
+    if (!waiting.reconnectTimeout) return;
+    clearTimeout(waiting.reconnectTimeout);
+    waiting.reconnectTimeout = null;
+    this.client.connect().catch(() => undefined);
+  }
+
   /**
    * Calls `callback` once when the connection is ready. Opens the connection when nobody has.
    *

@@ -40,13 +40,13 @@ if (offline) process.stderr.write(`skipped: the packed package is not installed,
     const { output } = await node(['boot.mjs'], projects.esm);
 
     expect(lines(output)).toEqual(ALL_OK);
-  }, 60_000);
+  }, 150_000);
 
   it('works in a CommonJS project, every subpath', async () => {
     const { output } = await node(['--disable-warning=ExperimentalWarning', 'boot.cjs'], projects.cjs);
 
     expect(lines(output)).toEqual(ALL_OK);
-  }, 60_000);
+  }, 150_000);
 
   it('has declarations that compile under strict settings', async () => {
     const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
@@ -54,7 +54,7 @@ if (offline) process.stderr.write(`skipped: the packed package is not installed,
     const result = await node([tsc, '-p', 'tsconfig.consumer.json'], projects.esm);
 
     expect(result).toEqual({ code: 0, output: '' });
-  }, 60_000);
+  }, 150_000);
 
   it('needs an optional peer only for the subpath it belongs to', async () => {
     const { output } = await node(
@@ -70,7 +70,7 @@ if (offline) process.stderr.write(`skipped: the packed package is not installed,
       expect.stringMatching(/^ERR_MODULE_NOT_FOUND \.\/queue: Cannot find package '.*bullmq'/),
       expect.stringMatching(/^ERR_MODULE_NOT_FOUND \.\/health: Cannot find package '@nestjs\/terminus'/),
     ]);
-  }, 60_000);
+  }, 150_000);
 
   // The health indicators use what Terminus 12 brought (`attempt`, `degraded`), and that needs Nest 12.
   it('works on Nest 11, every subpath but health', async () => {
@@ -82,7 +82,7 @@ if (offline) process.stderr.write(`skipped: the packed package is not installed,
       ...ALL_OK.slice(0, -1),
       expect.stringMatching(/^FAILED \.\/health: Cannot find package '@nestjs\/terminus'/),
     ]);
-  }, 60_000);
+  }, 150_000);
 });
 
 function lines(output: string): string[] {

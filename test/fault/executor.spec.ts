@@ -121,6 +121,18 @@ describeNative('RedisExecutor under faults', () => {
     expect(shed[0]).toMatchObject({ code: 'ERR_REDIS_OVERLOADED', outcome: 'not-sent' });
   });
 
+  it('F50 bounds the calls that wait for a connection, with nothing sent', async () => {
+    await server.kill();
+    await eventually('the loss is seen', () => !executor().isReady);
+    const calls = Array.from({ length: 1100 }, () => failure(ping({ deadlineMs: 300 })));
+
+    const errors = await Promise.all(calls);
+
+    expect(errors.filter((error) => error instanceof RedisOverloadedError)).toHaveLength(100);
+    expect(errors.every((error) => (error as RedisTimeoutError).outcome === 'not-sent')).toBe(true);
+    await server.restart();
+  });
+
   it('F40 takes answers that waited in the socket while the event loop was blocked', async () => {
     const calls = Array.from({ length: 5 }, () => failure(ping({ deadlineMs: 200 })));
     await new Promise((resolve) => setImmediate(resolve));
