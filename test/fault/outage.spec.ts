@@ -136,14 +136,21 @@ describeNative('without Redis', () => {
   });
 
   it('F35 an add that finds no memory is refused as unavailable, with its outcome; reads go on', async () => {
-    const { queue } = inject(module, Sender);
+    // Without a worker: after a refused command BullMQ waits 5 s in a timer that nothing ends.
+    const producing = await createModule({
+      redis: { url: server.url },
+      imports: [QueueModule.forRoot({ role: 'producer' }), QueueModule.forFeature([QUEUE])],
+      providers: [Sender],
+    });
+    await module.close();
+    const { queue } = inject(producing, Sender);
     const id = await queue.add('job', 'before');
-    const redis = inject(module, ConnectionRegistry).client();
+    const redis = inject(producing, ConnectionRegistry).client();
     await redis.config('SET', 'maxmemory', '1mb');
 
     const { error } = await attempt(() => queue.add('job', 'too much'));
     const found = await queue.find(id, null);
-    await redis.config('SET', 'maxmemory', '0');
+    await producing.close();
 
     expect(error).toBeInstanceOf(QueueUnavailableError);
     expect(error).toMatchObject({ outcome: 'refused', queue: QUEUE });
