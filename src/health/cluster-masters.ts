@@ -5,6 +5,7 @@ import { isReply, settleWithin, type Settled } from './settle-within.js';
 export interface ClusterReport {
   /** `fail` when every master that answers says so: the Cluster then refuses commands. */
   readonly state: 'ok' | 'fail' | 'unknown';
+  /** Masters that were asked. */
   readonly masters: number;
   /** Masters that answered. */
   readonly answering: number;

@@ -2,7 +2,9 @@ import type { ServerReport } from './server-info.js';
 
 /** What counters of a server grew by of late. */
 export interface RecentCounts {
+  /** Keys removed to make room for others. */
   readonly evictedKeys: number;
+  /** Connections refused because of `maxclients`. */
   readonly rejectedConnections: number;
   /** Span the counts are taken over, in milliseconds; 0 after the first reading. */
   readonly overMs: number;

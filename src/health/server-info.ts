@@ -12,9 +12,13 @@ export interface ServerReport {
   readonly uptimeMs: number;
   /** Whether it still loads its data, also in the background after a full synchronisation. */
   readonly loading: boolean;
+  /** Role in the replication, and how far behind. */
   readonly replication: ReplicationReport;
+  /** Memory in use and its bound. */
   readonly memory: MemoryReport;
+  /** Snapshots and append-only file. */
   readonly persistence: PersistenceReport;
+  /** Connections of all clients of the server. */
   readonly clients: ClientsReport;
 }
 
@@ -39,6 +43,7 @@ export interface ReplicationReport {
 
 /** Memory and what happens when it is full. */
 export interface MemoryReport {
+  /** Memory the data takes, in bytes. */
   readonly usedBytes: number;
   /** `null`: no limit. */
   readonly maxBytes: number | null;
@@ -60,7 +65,9 @@ export interface PersistenceReport {
 
 /** Connections the server holds, of all its users. */
 export interface ClientsReport {
+  /** Clients connected now. */
   readonly connected: number;
+  /** Clients the server accepts. */
   readonly max: number;
   /** Refused because of `maxclients`, since the server started. */
   readonly rejected: number;

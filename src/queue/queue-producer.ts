@@ -70,7 +70,7 @@ export class QueueProducer {
   }
 
   /**
-   * Looks a job up. Two round trips.
+   * Looks a job up. Two round trips, three when it ends in between.
    *
    * @returns `undefined` when there is no such job, or it belongs to another tenant
    * @throws {QueueUnavailableError} when Redis did not answer in time
@@ -78,9 +78,11 @@ export class QueueProducer {
   find(jobId: string, tenantId: string | null): Promise<JobView | undefined> {
     return this.call('queue.find', async () => {
       // The state first: a job that was completed by then has its result when it is read.
-      const state = await this.raw.getJobState(jobId);
+      let state = await this.raw.getJobState(jobId);
       const job = await this.raw.getJob(jobId);
       if (!job) return undefined;
+      const endedMeanwhile = job.finishedOn !== undefined && state !== 'completed' && state !== 'failed';
+      if (endedMeanwhile) state = await this.raw.getJobState(jobId);
       const view = toJobView(job, state);
       return view.tenantId === tenantId ? view : undefined;
     });

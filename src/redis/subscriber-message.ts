@@ -17,6 +17,7 @@ export class ChannelMessage {
 
 /** A time in which messages of a channel may have been lost. */
 export interface SubscriptionGap {
+  /** Channel whose messages may be missing. */
   readonly channel: string;
   /**
    * Up to when nothing is missing, in milliseconds since the Unix epoch by this machine's clock. Up to

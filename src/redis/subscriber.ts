@@ -45,11 +45,13 @@ export type Unsubscribe = () => Promise<void>;
 export interface SubscriberSnapshot {
   /** Channels with at least one listener. */
   readonly channels: number;
+  /** Listeners of all channels together. */
   readonly listeners: number;
   /** Channels the server has confirmed on the present socket. */
   readonly active: number;
   /** Gaps since the start, counted per reconnect, and the length of the last one. */
   readonly gaps: number;
+  /** Length of the last gap in milliseconds; 0 when there was none. */
   readonly lastGapMs: number;
   /** Sockets given up because a PING got no answer. */
   readonly heartbeatTimeouts: number;

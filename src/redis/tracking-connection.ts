@@ -22,6 +22,7 @@ export interface TrackingEvents {
 
 /** Counters of a {@link TrackingConnection}; safe to print. */
 export interface TrackingSnapshot {
+  /** Whether invalidations arrive now. */
   readonly isArmed: boolean;
   /** How often it was armed. */
   readonly arms: number;
