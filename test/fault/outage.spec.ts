@@ -177,7 +177,7 @@ describeNative('without Redis', () => {
   });
 
   it.each(['killed', 'frozen'] as const)(
-    'R8 closes in bounded time while the server is %s',
+    'R8 F43 closes in bounded time while the server is %s',
     async (fault) => {
       if (fault === 'killed') await server.kill();
       else server.freeze();
