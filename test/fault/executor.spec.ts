@@ -10,6 +10,7 @@ import {
 } from 'rednest';
 import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
+import { failure } from '../support/failure.js';
 import { describeNative } from '../support/needs.js';
 import { startNative, type NativeServer } from '../support/servers.js';
 import { TestLog } from '../support/test-log.js';
@@ -31,11 +32,6 @@ describeNative('RedisExecutor under faults', () => {
 
   const executor = () => inject(module, ConnectionRegistry).executor();
   const ping = (options?: CallOptions) => executor().run('probe.ping', (redis) => redis.ping(), options);
-  const failure = (call: Promise<unknown>) =>
-    call.then(
-      () => undefined,
-      (error: unknown) => error,
-    );
 
   it('F15 opens the circuit after five silent calls, refuses in under a millisecond, and recovers', async () => {
     server.freeze();

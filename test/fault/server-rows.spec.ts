@@ -5,6 +5,7 @@ import { backoffDelayMs, ConnectionRegistry, REDIS, type RedisCallError, type Re
 import { OnJob, QueueModule, QueueProcessor, QueueService } from 'rednest/queue';
 import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
+import { failure } from '../support/failure.js';
 import { describeNative } from '../support/needs.js';
 import { startNative, type NativeServer } from '../support/servers.js';
 
@@ -29,11 +30,6 @@ async function start(
 }
 
 const executorOf = (module: TestingModule) => inject(module, ConnectionRegistry).executor();
-const failure = (call: Promise<unknown>) =>
-  call.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
 
 describeNative('failure rows of a single server', () => {
   it.each(['everysec', 'always'])(

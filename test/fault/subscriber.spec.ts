@@ -4,6 +4,7 @@ import { ConnectionRegistry, type RedisClient, type SubscriptionGap } from 'redn
 import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { FaultProxy } from '../support/fault-proxy.js';
+import { failure } from '../support/failure.js';
 import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
 import { startNative, type NativeServer } from '../support/servers.js';
@@ -49,11 +50,6 @@ describeNative('subscriptions under faults', () => {
   const redis = (): RedisClient => inject(control, ConnectionRegistry).client();
   const numsub = async (channel: string): Promise<number> =>
     Number(((await redis().call('PUBSUB', 'NUMSUB', channel)) as unknown[])[1]);
-  const failure = (call: Promise<unknown>) =>
-    call.then(
-      () => undefined,
-      (error: unknown) => error,
-    );
   const isReady = (role: string): boolean =>
     inject(module, ConnectionRegistry)
       .snapshot()
