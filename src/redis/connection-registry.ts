@@ -111,7 +111,7 @@ export class ConnectionRegistry {
 
   /**
    * Invalidations of the keys that start with one of the prefixes; opened with the first listener. One
-   * set of prefixes per server. Redis 6 or later, no Cluster.
+   * set of prefixes per server. Redis 6 or later. On a Cluster, one connection per master.
    *
    * @throws {ConfigurationError} when no connection has this name, or it tracks other prefixes
    */
