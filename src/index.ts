@@ -44,7 +44,11 @@ export {
   type RedisEndpoint,
   type ResolvedConnection,
   type ResolveSettings,
+  type RoleLimits,
+  type RoleOptions,
+  type RolesOptions,
   type SentinelOptions,
+  type ServerPreset,
   type TimeoutOptions,
   type TlsOptions,
 } from './config/index.js';

@@ -41,7 +41,7 @@ export function createListeningClient(
 /** One node of a Cluster as a server of its own. Keeps what a spread copy would lose: the credentials. */
 export function nodeOf(target: ResolvedConnection, { host, port }: HostPort): ResolvedConnection {
   const { username, password, tls } = target;
-  return { ...target, mode: 'single', host, port, db: 0, username, password, tls } as ResolvedConnection;
+  return { ...target, mode: 'single', host, port, db: 0, username, password, tls };
 }
 
 /**
