@@ -62,6 +62,8 @@ export {
   type RedisClient,
   type ConnectionLogger,
   type LogFormat,
+  CapabilityRegistry,
+  type CapabilityUse,
   ConnectionRegistry,
   type ConnectionRegistryInit,
   type OwnedServer,

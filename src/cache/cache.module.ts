@@ -68,6 +68,7 @@ function createCache(
   const executor = registry.executor(options.connection);
   const observers = { recorder: new CacheRecorder(), log: new CacheLog(new Logger(CacheService.name)) };
   const writes = new PendingWrites(`cache writes (${options.connection}, ${options.namespace})`);
+  registry.capabilities.declare({ capability: 'cache', connection: options.connection, critical: false });
   drain.register(writes);
   keyspaces.register(CACHE_KEYSPACE);
   const core = {
