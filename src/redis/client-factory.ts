@@ -155,7 +155,7 @@ function createCluster(
     lazyConnect: redisOptions.lazyConnect ?? true,
     enableReadyCheck: true,
     retryDelayOnFailover: 0,
-    slotsRefreshTimeout: 2000,
+    slotsRefreshTimeout: 1000,
     slotsRefreshInterval: 30_000,
     maxRedirections: 16,
     ...(target.natMap === undefined ? {} : { natMap: target.natMap }),

@@ -50,6 +50,15 @@ describe('toCallError', () => {
     });
   });
 
+  it.each(['MOVED 1 a:1', 'ASK 1 a:1', 'TRYAGAIN later', 'CLUSTERDOWN no'])(
+    'knows that a command redirected without end (%s) was refused each time',
+    (last) => {
+      const error = new Error(`Too many Cluster redirections. Last error: ReplyError: ${last}`);
+
+      expect(toCallError(error, CALL)).toMatchObject({ code: 'ERR_REDIS_UNAVAILABLE', outcome: 'refused' });
+    },
+  );
+
   it('does not take a mistake in the call for a lost connection', () => {
     const mistake = new ConfigurationError('A key part is empty');
 

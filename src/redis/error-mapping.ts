@@ -1,4 +1,5 @@
 import type { Outcome } from '../common/index.js';
+import { wasNeverWritten } from './never-written.js';
 import {
   RedisCallError,
   RedisCommandError,
@@ -44,7 +45,10 @@ export function toCallError(error: unknown, call: FailedCall): RedisCallError {
         );
   }
   if (message === 'Command timed out') return new RedisTimeoutError(call.deadlineMs, context('unknown'));
-  if (neverWritten(message)) return new RedisUnavailableError('not connected', context('not-sent'));
+  if (wasNeverWritten(error) || neverWritten(message))
+    return new RedisUnavailableError('not connected', context('not-sent'));
+  if (endlesslyRedirected(message))
+    return new RedisUnavailableError('too many redirections', context('refused'));
   if (isTransportError(name, message, code)) {
     return new RedisUnavailableError(code || 'connection lost', context('unknown'));
   }
@@ -69,7 +73,14 @@ function describe(error: unknown): { name: string; message: string; code: string
 }
 
 function neverWritten(message: string): boolean {
-  return message.startsWith("Stream isn't writeable and enableOfflineQueue");
+  return /^(Stream isn't writeable|Cluster isn't ready) and enableOfflineQueue/.test(message);
+}
+
+/** Every node that was asked refused the command; the last one for a reason that is no lost connection. */
+function endlesslyRedirected(message: string): boolean {
+  return /^Too many Cluster redirections\. Last error: (?:ReplyError: )?(?:MOVED|ASK|TRYAGAIN|CLUSTERDOWN) /.test(
+    message,
+  );
 }
 
 /** Errors of the system and of Node's sockets; `ERR_CONFIGURATION` and its like are not. */

@@ -15,6 +15,7 @@ import {
 import { RetryBudget } from './retry-budget.js';
 import type { LuaScript, ScriptArguments } from './script.js';
 import { Silence } from './silence.js';
+import { TopologyWatch } from './topology-watch.js';
 
 /** Deadline of a call that names none, in milliseconds. */
 export const DEFAULT_DEADLINE_MS = 1500;
@@ -137,6 +138,7 @@ export class ExecutorContext {
   readonly budget = new RetryBudget();
   readonly silence = new Silence();
   readonly timers: CommandTimers;
+  readonly topology: TopologyWatch;
   private readonly failures = new DiagnosticsPublisher<CallFailureDiagnostic>(DIAGNOSTICS.command);
 
   constructor(
@@ -145,6 +147,8 @@ export class ExecutorContext {
     readonly breaker: CircuitBreaker,
   ) {
     this.timers = new CommandTimers(link);
+    // What opened the circuit was most likely the master that is gone.
+    this.topology = new TopologyWatch(link, () => breaker.close());
   }
 
   /** The server answered a call. */

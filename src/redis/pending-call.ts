@@ -58,7 +58,10 @@ export class PendingCall<T> extends Deadline {
 
   override expire(stalledMs: number): void {
     const { deadlineMs } = this;
-    if (this.sent && stalledMs === 0) this.suspect();
+    if (this.sent && stalledMs === 0) {
+      this.suspect();
+      this.context.topology.trouble();
+    }
     this.fail(new RedisTimeoutError(deadlineMs, this.describe(), stalledMs));
   }
 
@@ -123,6 +126,7 @@ export class PendingCall<T> extends Deadline {
     const isTransport = error instanceof RedisUnavailableError || error instanceof RedisTimeoutError;
     // A lost connection is waited for, or given up, by its own rule; the circuit is for servers that
     // are reached and do not serve.
+    if (isTransport) context.topology.trouble();
     if (isTransport && error.outcome === 'refused') this.suspect();
     if (!isTransport && !neverSent) context.answered();
     if (this.settled) return;

@@ -1,14 +1,16 @@
 import type { RedisClient } from './client-factory.js';
+import { tellNeverWritten } from './never-written.js';
 import { checkReadiness, type HandshakeClient } from './ready-check.js';
 
 /** What the client keeps to itself and prints on the console, as far as it is replaced here. */
 interface PrivateParts extends HandshakeClient {
+  readonly options: HandshakeClient['options'] & { maxRetriesPerRequest?: number | null };
   readonly isCluster: boolean;
   on(event: '+node', listener: (node: PrivateParts) => void): unknown;
   duplicate(...args: unknown[]): PrivateParts;
   disconnect?(reconnect?: boolean): void;
   setStatus?(status: 'end'): void;
-  flushQueue?(error: Error): void;
+  flushQueue?(error: Error, which?: object): void;
   _readyCheck?: (callback: (error: Error | null, info?: object) => void) => void;
   /** Of a Sentinel client: makes the connections to the Sentinels. */
   connector?: {
@@ -31,6 +33,7 @@ export function quieten<T extends RedisClient>(client: T): T {
 function quietenParts(client: PrivateParts): PrivateParts {
   const duplicate = client.duplicate.bind(client);
   client.duplicate = (...args) => quietenParts(duplicate(...args));
+  tellNeverWritten(client);
   if (client.isCluster) quietenNodes(client);
   else {
     client._readyCheck = (callback) => void checkReadiness(client, callback);
