@@ -116,7 +116,11 @@ export class SentinelSet {
         return others[roles.indexOf('master')];
       },
       20_000,
-    );
+    ).catch((error: unknown) => {
+      // Sentinels that were starved of CPU time step back for 30 s (`+tilt`), or cannot agree on one of them.
+      const logs = this.sentinels.map((sentinel) => sentinel.logTail()).join('\n');
+      throw new Error(`no failover; the Sentinels say:\n${logs}`, { cause: error });
+    });
     return { node, atMs: performance.now() };
   }
 
