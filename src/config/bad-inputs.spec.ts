@@ -3,7 +3,6 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { createCertificate } from '../../test/support/certificate.js';
 import { ConfigurationError } from '../common/index.js';
-import type { RednestOptions } from './options.js';
 import { resolveConfiguration } from './resolve.js';
 
 /** One way to get the configuration wrong: its number, what it is, the input, and what is said about it. */
@@ -143,7 +142,7 @@ const GOOD = [18];
 
 function faultsOf({ env: variables = {}, options: values = {} }: Input): readonly string[] {
   try {
-    resolveConfiguration(values as RednestOptions, variables);
+    resolveConfiguration(values, variables);
   } catch (error) {
     if (error instanceof ConfigurationError) return error.faults;
     throw error;
