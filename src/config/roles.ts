@@ -15,8 +15,12 @@ export type ConnectionRole =
 
 /** Limits that an application set for one role; what is missing is as the role has it. */
 export interface RoleLimits {
+  /** Until a socket, with TLS, is open. */
   readonly connectTimeoutMs?: number;
+  /** Until a command has its reply. */
   readonly commandTimeoutMs?: number;
+  /** Silence after which a socket with commands in flight is replaced. */
   readonly socketTimeoutMs?: number;
+  /** Longest wait between two attempts to connect. */
   readonly reconnectDelayMs?: number;
 }
