@@ -41,6 +41,7 @@ export type {
   CachePutOptions,
   CachingOptions,
   Fits,
+  KeptResult,
   MethodDecoratorOf,
   MethodKey,
   MethodTags,
