@@ -119,6 +119,8 @@ export class Bucket {
   readonly everything: readonly string[];
   /** Epoch of the connection in which the state was compared with the server; see `ServerIdentity`. */
   adoptedIn = -1;
+  /** The comparison that is running. */
+  adopting: Promise<void> | undefined;
   private readonly entryPrefix: string;
   private readonly leasePrefix: string;
 

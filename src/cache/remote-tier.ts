@@ -201,15 +201,19 @@ export class RemoteTier {
     return this.run('cache.release', scripts.RELEASE, bucket, 1, parts, timeoutMs);
   }
 
-  /** Compares the server with the one that kept the bucket's state. @returns whether entries became void */
-  async adopt(bucket: Bucket, timeoutMs: number): Promise<boolean> {
+  /** Compares the server with the one that kept the bucket's state; callers share it. */
+  private adopt(bucket: Bucket, timeoutMs: number): Promise<void> {
+    bucket.adopting ??= this.adoptNow(bucket, timeoutMs).finally(() => (bucket.adopting = undefined));
+    return bucket.adopting;
+  }
+
+  private async adoptNow(bucket: Bucket, timeoutMs: number): Promise<void> {
     const { identity, coherence } = this.init;
     await coherence.start();
     const { epoch } = identity;
     const parts = [bucket.state, bucket.all, coherence.tellChannel];
-    const [, raised] = await this.evaluate('cache.adopt', scripts.ADOPT, 2, parts, timeoutMs, true);
+    await this.evaluate('cache.adopt', scripts.ADOPT, 2, parts, timeoutMs, true);
     bucket.adoptedIn = epoch;
-    return raised === 1;
   }
 
   private async run<Reply>(
