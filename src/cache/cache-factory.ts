@@ -40,6 +40,7 @@ export function createCache(options: ResolvedCacheOptions, surroundings: CacheSu
   const { registry, drain, keyspaces } = surroundings;
   const logger = new Logger(CacheService.name);
   const core = createCore(options, registry, logger);
+  registry.capabilities.declare({ capability: 'cache', connection: options.connection, critical: false });
   drain.register(core.writes);
   for (const keyspace of CACHE_KEYSPACES) keyspaces.register(keyspace);
   const writes = new CacheWrites(core);

@@ -13,6 +13,7 @@ export function freezeConfiguration(values: RednestConfiguration): RednestConfig
     warnings: Object.freeze([...values.warnings]),
   };
   if (values.embedded === undefined) delete configuration.embedded;
+  if (values.embeddedUse === undefined) delete configuration.embeddedUse;
   return withPrintedForm(configuration, () => printed(configuration));
 }
 
@@ -56,17 +57,24 @@ export function withDefaultServer(configuration: RednestConfiguration, url: stri
   return freezeConfiguration({
     ...configuration,
     embedded: undefined,
+    embeddedUse: undefined,
     connections: new Map([first, ...configuration.connections]),
   });
 }
 
-function engineConnection(url: string, { timeouts }: RednestConfiguration): ResolvedConnection {
+function engineConnection(url: string, { timeouts, embeddedUse }: RednestConfiguration): ResolvedConnection {
   const faults: string[] = [];
   const label = 'The URL of the embedded engine';
   const connection = resolveServer(
-    { labels: NO_LABELS, url: { label, value: url }, tls: {} },
+    {
+      labels: NO_LABELS,
+      url: { label, value: url },
+      tls: {},
+      autoPipelining: embeddedUse?.autoPipelining && { label: 'autoPipelining', value: true },
+    },
     timeouts,
     faults,
+    embeddedUse?.roles,
   );
   if (!connection) throw new ConfigurationError(faults);
   return connection;

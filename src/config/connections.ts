@@ -1,6 +1,14 @@
-import type { ConnectionOptions, EmbeddedEngine, Environment, TimeoutOptions } from './options.js';
+import type {
+  ConnectionOptions,
+  EmbeddedEngine,
+  Environment,
+  ServerPreset,
+  TimeoutOptions,
+} from './options.js';
 import { checkConnection, pickOption, serverFromOptions, type CheckedOptions } from './options-reader.js';
+import { PRESETS } from './presets.js';
 import { DEFAULT_CONNECTION, type ConnectionTimeouts, type ResolvedConnection } from './resolved.js';
+import { resolveRoles } from './role-limits.js';
 import { serverDetails, serverForms, type ServerInput } from './server-input.js';
 import { resolveServer } from './server.js';
 import type { Resolution } from './settings.js';
@@ -18,6 +26,7 @@ export function namesNoServer(server: ServerInput): boolean {
 export function connectionTimeouts(
   checked: CheckedOptions<ConnectionOptions>,
   { variables, faults }: Resolution,
+  preset: Labelled<ServerPreset> | undefined,
 ): ConnectionTimeouts | undefined {
   const item = pickOption(checked, 'timeouts');
   if (item && item.value === undefined) return undefined;
@@ -31,7 +40,7 @@ export function connectionTimeouts(
     command: pick('command') ?? variables.REDIS_COMMAND_TIMEOUT_MS,
     socket: pick('socket') ?? variables.REDIS_SOCKET_TIMEOUT_MS,
   };
-  return resolveTimeouts(input, faults);
+  return resolveTimeouts(input, faults, preset?.value && PRESETS[preset.value].connectTimeoutMs);
 }
 
 /** Resolves the further servers that the options name; one with faults is left out. */
@@ -63,7 +72,8 @@ function resolveNamed(
     if (checked.broken.size === 0) faults.push(`Option "connections.${name}" names no server; ${SERVER_FIX}`);
     return undefined;
   }
-  return resolveServer(server, connectionTimeouts(checked, resolution), faults);
+  const timeouts = connectionTimeouts(checked, resolution, server.preset);
+  return resolveServer(server, timeouts, faults, resolveRoles(checked, timeouts, faults));
 }
 
 const SERVER_FIX = 'give it a url, host, path, sentinels or cluster';

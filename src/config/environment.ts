@@ -1,4 +1,5 @@
 import { kindOf, kindOfNumeral, textProblem, type Labelled } from './faults.js';
+import { natPairs } from './nat-map.js';
 import type { ServerInput } from './server-input.js';
 import {
   ENVIRONMENT_VARIABLES,
@@ -76,11 +77,15 @@ export function serverFromVariables(read: ReadVariables): ServerInput {
     sentinelUsername: read.REDIS_SENTINEL_USERNAME,
     sentinelPassword: read.REDIS_SENTINEL_PASSWORD,
     clusterNodes: splitList(read.REDIS_CLUSTER_NODES),
+    natMap: natPairs(read.REDIS_NAT_MAP),
+    preset: read.REDIS_PRESET,
+    autoPipelining: read.REDIS_AUTO_PIPELINING,
     tls: {
       enabled: read.REDIS_TLS,
       caFile: read.REDIS_TLS_CA_FILE,
       certFile: read.REDIS_TLS_CERT_FILE,
       keyFile: read.REDIS_TLS_KEY_FILE,
+      servername: read.REDIS_TLS_SERVERNAME,
     },
   };
 }

@@ -11,7 +11,10 @@ export type {
   Environment,
   ProvidedCredentials,
   RednestOptions,
+  RoleOptions,
+  RolesOptions,
   SentinelOptions,
+  ServerPreset,
   TimeoutOptions,
   TlsOptions,
 } from './options.js';
@@ -25,5 +28,8 @@ export {
   type ResolvedConnection,
   type ResolvedTls,
 } from './resolved.js';
+export type { NatMap } from './nat-map.js';
+export type { LimitsByRole } from './role-limits.js';
+export type { ConnectionRole, RoleLimits } from './roles.js';
 export { parseRedisUrl, type RedisEndpoint, type UrlLogin } from './url.js';
 export { ENVIRONMENT_VARIABLES, type VariableName } from './variables.js';

@@ -120,6 +120,10 @@ export function serverFromOptions(checked: CheckedOptions<ConnectionOptions>): S
     sentinelPassword: sentinels?.value?.password === undefined ? undefined : inner(sentinels, 'password'),
     sentinelTls: sentinelTls(sentinels?.value?.tls, `${prefix}sentinels.tls`),
     clusterNodes: inner(cluster, 'nodes'),
+    resolveNames: cluster?.value?.resolveNames === undefined ? undefined : inner(cluster, 'resolveNames'),
+    natMap: pickOption(checked, 'natMap'),
+    preset: pickOption(checked, 'preset'),
+    autoPipelining: pickOption(checked, 'autoPipelining'),
     tls: tlsInput(pickOption(checked, 'tls'), `${prefix}tls`),
   };
 }

@@ -2,6 +2,7 @@ import { isUint8Array } from 'node:util/types';
 import { z } from 'zod';
 import { MAX_DB } from './endpoint.js';
 import { textProblem } from './faults.js';
+import { PRESET_NAMES } from './presets.js';
 import { BOOT_MODES } from './variables.js';
 
 /*
@@ -55,14 +56,50 @@ const sentinels = z.strictObject(
   },
   'an object { hosts, name }',
 );
+const flag = z.boolean('true or false');
 const cluster = z.strictObject(
-  { nodes: z.array(host, 'a list of hosts').min(1, 'a list with at least one host') },
+  {
+    nodes: z.array(host, 'a list of hosts').min(1, 'a list with at least one host'),
+    resolveNames: flag.optional(),
+  },
   'an object { nodes }',
 );
 const timeouts = z.strictObject(
   { connect: duration.optional(), command: duration.optional(), socket: duration.optional() },
   'an object with connect, command and socket',
 );
+
+const limits = {
+  connect: duration.optional(),
+  command: duration.optional(),
+  socket: duration.optional(),
+  reconnect: duration.optional(),
+  autoPipelining: leftOut('auto-pipelining is an option of the whole connection, and never used for BullMQ'),
+};
+const ROLE = 'an object with connect, command, socket and reconnect';
+const role = z.strictObject(limits, ROLE);
+const blocking = role.extend({
+  command: leftOut('commands of this role block on purpose and have no timeout; set "socket"'),
+});
+const listening = role.extend({
+  socket: leftOut('this role finds dead sockets by its heartbeat'),
+});
+const roles = z.strictObject(
+  {
+    command: role.optional(),
+    producer: role.optional(),
+    transaction: role.optional(),
+    worker: blocking.optional(),
+    reader: blocking.optional(),
+    subscriber: listening.optional(),
+    tracking: listening.optional(),
+  },
+  'an object of limits by role',
+);
+
+function leftOut(reason: string) {
+  return z.undefined(`left out: ${reason}`).optional();
+}
 
 /** Shape of the options that describe one server. */
 export const connectionSchema = z.strictObject(
@@ -79,6 +116,10 @@ export const connectionSchema = z.strictObject(
     cluster: cluster.optional(),
     tls: tls.optional(),
     timeouts: timeouts.optional(),
+    roles: roles.optional(),
+    autoPipelining: flag.optional(),
+    natMap: z.record(text, host, 'an object of addresses by announced address').optional(),
+    preset: z.enum(PRESET_NAMES, PRESET_NAMES.map((name) => `"${name}"`).join(' or ')).optional(),
   },
   'an object such as { url }',
 );
@@ -90,6 +131,8 @@ export const CONNECTION_OPTION_NAMES: readonly string[] = [
   sentinels,
   cluster,
   timeouts,
+  roles,
+  role,
 ]
   .flatMap((schema) => Object.keys(schema.shape))
   .concat(Object.keys(hostObject.shape));

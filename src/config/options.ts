@@ -1,5 +1,6 @@
 import type { Duration } from '../common/index.js';
 import type { HostInput } from './endpoint.js';
+import type { ConnectionRole } from './roles.js';
 
 /** TLS material of one server. Each item is given as PEM text, or as the path of a PEM file. */
 export interface TlsOptions {
@@ -37,6 +38,12 @@ export interface SentinelOptions {
 export interface ClusterOptions {
   /** Some of its nodes, `host:port` or `{ host, port }`; at least one. Port 6379 unless given. */
   nodes: readonly HostInput[];
+  /**
+   * Turns the names of nodes into addresses before connecting. Off, a node keeps its name, so that a
+   * certificate made out to the name can be checked, and the name is looked up anew for each connection.
+   * @default false with TLS or with a {@link ConnectionOptions.preset}, else true
+   */
+  resolveNames?: boolean;
 }
 
 /** Deadlines below every command, per connection. */
@@ -52,6 +59,33 @@ export interface TimeoutOptions {
    */
   socket?: Duration;
 }
+
+/** Limits of one role, where they differ from those of the connection. */
+export interface RoleOptions {
+  /** Until a socket, with TLS, is open. 1 ms to 10 min. @default `timeouts.connect` */
+  connect?: Duration;
+  /**
+   * Until a command has its reply. 1 ms to 10 min. Refused for `worker` and `reader`, whose commands
+   * block on purpose.
+   * @default `timeouts.command`
+   */
+  command?: Duration;
+  /**
+   * Silence after which a socket with commands in flight is replaced. 1 ms to 10 min. Longer than
+   * {@link command}; for `reader` longer than it blocks. Refused for `subscriber` and `tracking`, which
+   * find dead sockets by a heartbeat.
+   * @default `timeouts.socket`; `worker` 3 s (13 s where BullMQ blocks), `reader` 13 s
+   */
+  socket?: Duration;
+  /** Longest wait between two attempts to connect. 1 ms to 10 min. @default '1s' */
+  reconnect?: Duration;
+}
+
+/** Limits by role. */
+export type RolesOptions = { readonly [Role in ConnectionRole]?: RoleOptions };
+
+/** Kinds of servers that need settings of their own. */
+export type ServerPreset = 'aws' | 'azure' | 'kubernetes';
 
 /** A login that a {@link CredentialProvider} answers. */
 export interface ProvidedCredentials {
@@ -102,6 +136,23 @@ export interface ConnectionOptions {
   tls?: boolean | TlsOptions;
   /** Deadlines of the connection. */
   timeouts?: TimeoutOptions;
+  /** Limits of single roles, where the role's own do not fit. */
+  roles?: RolesOptions;
+  /**
+   * Sends commands of one turn of the event loop together: fewer round trips, but one slow or broken batch
+   * delays or breaks all of its commands. For the shared client and the capabilities alone, never for BullMQ
+   * and transactions.
+   * @default false, or REDIS_AUTO_PIPELINING
+   */
+  autoPipelining?: boolean;
+  /**
+   * Addresses to connect to in place of those that Cluster nodes or Sentinels announce, as seen from
+   * outside of a container network: `{ '10.0.0.7:6379': 'redis.example:7001' }`.
+   * @default none, or REDIS_NAT_MAP
+   */
+  natMap?: Readonly<Record<string, HostInput>>;
+  /** Where the server runs, when that needs settings of its own. @default none, or REDIS_PRESET */
+  preset?: ServerPreset;
 }
 
 /** A Redis-compatible server that runs as part of this application, for development. */

@@ -21,6 +21,7 @@ import {
   type RednestConfiguration,
   type ResolvedConnection,
 } from './resolved.js';
+import { resolveRoles } from './role-limits.js';
 import { completeServer, serverForms, type ServerInput } from './server-input.js';
 import { resolveServer } from './server.js';
 import {
@@ -95,11 +96,12 @@ function build(
 ): RednestConfiguration {
   const { faults, warnings } = resolution;
   const environment = resolveEnvironment(resolution);
-  const timeouts = connectionTimeouts(checked, resolution);
+  const timeouts = connectionTimeouts(checked, resolution, server.preset);
   const app = resolveApp(resolution, environment);
   const isMissing = namesNoServer(server);
   const embedded = isMissing && serverRequired ? embeddedEngine(resolution, server, environment) : undefined;
-  const first = isMissing ? undefined : resolveServer(server, timeouts, faults);
+  const roles = resolveRoles(checked, timeouts, faults);
+  const first = isMissing ? undefined : resolveServer(server, timeouts, faults, roles);
   const connections = new Map<string, ResolvedConnection>(first && [[DEFAULT_CONNECTION, first]]);
   addNamedConnections(connections, resolution);
   return freezeConfiguration({
@@ -111,7 +113,10 @@ function build(
     shutdownTimeoutMs: resolvePhase(resolution, 'shutdownTimeout', 'REDIS_SHUTDOWN_TIMEOUT_MS'),
     connections,
     timeouts: timeouts ?? CONFIGURATION_DEFAULTS,
-    embedded,
+    ...(embedded && {
+      embedded,
+      embeddedUse: { roles, autoPipelining: server.autoPipelining?.value || undefined },
+    }),
     warnings,
   });
 }

@@ -1,5 +1,8 @@
 import type { HostPort } from './endpoint.js';
+import type { NatMap } from './nat-map.js';
 import type { BootMode, CredentialProvider, EmbeddedEngine, Environment } from './options.js';
+
+import type { LimitsByRole } from './role-limits.js';
 
 /** TLS material, read and checked. Empty: TLS with the authorities Node trusts. Masked when printed. */
 export interface ResolvedTls {
@@ -33,8 +36,17 @@ export type ConnectionPlace =
       readonly sentinelPassword?: string;
       /** TLS towards the Sentinels; absent means plain text. */
       readonly sentinelTls?: ResolvedTls;
+      /** Address to connect to, by the address that is announced. */
+      readonly natMap?: NatMap;
     }
-  | { readonly mode: 'cluster'; readonly nodes: readonly HostPort[] };
+  | {
+      readonly mode: 'cluster';
+      readonly nodes: readonly HostPort[];
+      /** Present when nodes are reached by the names they have, not by addresses looked up before. */
+      readonly keepsNames?: true;
+      /** Address to connect to, by the address that is announced. */
+      readonly natMap?: NatMap;
+    };
 
 /**
  * One server, complete and checked. Printing it shows `***` for every secret. The passwords are not
@@ -50,6 +62,10 @@ export type ResolvedConnection = ConnectionPlace &
     readonly db: number;
     /** Present when the connection uses TLS. */
     readonly tls?: ResolvedTls;
+    /** Limits that differ from those of the connection. */
+    readonly roles?: LimitsByRole;
+    /** Present when commands of one turn of the event loop are sent together. */
+    readonly autoPipelining?: true;
   };
 
 /** The complete configuration of one application; frozen, safe to print. */
@@ -70,6 +86,8 @@ export interface RednestConfiguration {
   readonly connections: ReadonlyMap<string, ResolvedConnection>;
   /** Deadlines of a connection that sets none of its own. */
   readonly timeouts: ConnectionTimeouts;
+  /** How the default connection is used when the engine below is its server. */
+  readonly embeddedUse?: Pick<ResolvedConnection, 'roles' | 'autoPipelining'>;
   /** Set only when no server is configured and this engine may be started instead. */
   readonly embedded?: EmbeddedEngine;
   /** Things that are probably not meant, one sentence each, free of secrets. */

@@ -1,6 +1,6 @@
 import type { HostInput } from './endpoint.js';
 import type { Labelled } from './faults.js';
-import type { CredentialProvider } from './options.js';
+import type { CredentialProvider, ServerPreset } from './options.js';
 import { tlsMaterial, type TlsInput } from './tls.js';
 
 /** Names for settings that are missing, so that a fault can say what to set. */
@@ -31,6 +31,10 @@ export interface ServerInput {
   /** Absent: the Sentinels are reached as the server is. */
   readonly sentinelTls?: TlsInput;
   readonly clusterNodes?: Labelled<readonly HostInput[]>;
+  readonly resolveNames?: Labelled<boolean>;
+  readonly natMap?: Labelled<Readonly<Record<string, HostInput>>>;
+  readonly preset?: Labelled<ServerPreset>;
+  readonly autoPipelining?: Labelled<boolean>;
   readonly tls: TlsInput;
 }
 
@@ -45,7 +49,9 @@ export function serverForms(input: ServerInput): Labelled<unknown>[] {
 /** The settings that mean nothing without a server. */
 export function serverDetails(input: ServerInput): Labelled<unknown>[] {
   const { port, username, password, credentials, db, sentinelUsername, sentinelPassword, tls } = input;
-  const details = [port, username, password, credentials, db, sentinelUsername, sentinelPassword];
+  const { natMap, preset } = input;
+  const login = [port, username, password, credentials, db, sentinelUsername, sentinelPassword];
+  const details = [...login, natMap, preset];
   return [...details, tls.enabled, ...tlsMaterial(tls)].filter((detail) => detail !== undefined);
 }
 
@@ -65,6 +71,10 @@ export function completeServer(base: ServerInput, extra: ServerInput, faults: st
     credentials: extra.credentials,
     db: join(base.db, extra.db, faults),
     port: join(base.port, extra.port, faults),
+    // Not what the server is, but how it is used: options win.
+    natMap: extra.natMap ?? base.natMap,
+    preset: extra.preset ?? base.preset,
+    autoPipelining: extra.autoPipelining ?? base.autoPipelining,
     tls,
   };
 }

@@ -3,8 +3,10 @@ import { parseHost, parseHostList, REDIS_PORT, SENTINEL_PORT, type HostInput } f
 import { collect, textProblem, type Labelled } from './faults.js';
 import type { CredentialProvider } from './options.js';
 import type { ConnectionPlace, ConnectionTimeouts, ResolvedConnection, ResolvedTls } from './resolved.js';
+import type { LimitsByRole } from './role-limits.js';
 import { conceal } from './secrets.js';
 import { serverForms, type ServerInput } from './server-input.js';
+import { checkNatMap, keepsNames, readNatMap, withServername } from './server-network.js';
 import { resolveServerTls, resolveSwitch } from './server-tls.js';
 import { parseRedisUrl, type RedisEndpoint } from './url.js';
 
@@ -18,15 +20,23 @@ export function resolveServer(
   input: ServerInput,
   timeouts: ConnectionTimeouts | undefined,
   faults: string[],
+  roles?: LimitsByRole,
 ): ResolvedConnection | undefined {
   const before = faults.length;
   checkForms(input, faults);
   const endpoint = readEndpoint(input, faults);
-  const tls = resolveServerTls(input, endpoint, faults);
-  const place = readPlace(input, endpoint, tls, faults);
+  const material = resolveServerTls(input, endpoint, faults);
+  const place = readPlace(input, endpoint, material, faults);
+  const tls = place && withServername(material, place, input);
+  checkNatMap(input, faults);
   const login = readLogin(input, endpoint, faults);
   if (faults.length > before || !place || !timeouts) return undefined;
-  return conceal({ ...place, ...login, tls, ...timeouts }, ['password', 'sentinelPassword', 'credentials']);
+  const autoPipelining = input.autoPipelining?.value ? (true as const) : undefined;
+  return conceal({ ...place, ...login, tls, ...timeouts, roles, autoPipelining }, [
+    'password',
+    'sentinelPassword',
+    'credentials',
+  ]);
 }
 
 function checkForms(input: ServerInput, faults: string[]): void {
@@ -82,7 +92,7 @@ function readPlace(
     }
     if (input.path?.value !== undefined)
       return { mode: 'unix', path: socketPath(input.path.value, input.path.label) };
-    if (input.clusterNodes?.value) return placeOfCluster(input.clusterNodes.value, input);
+    if (input.clusterNodes?.value) return placeOfCluster(input.clusterNodes.value, input, tls);
     return input.sentinelHosts?.value
       ? placeOfSentinel(input.sentinelHosts.value, input, tls, faults)
       : undefined;
@@ -101,9 +111,18 @@ function socketPath(path: string, label: string): string {
   return path;
 }
 
-function placeOfCluster(nodes: readonly HostInput[], input: ServerInput): ConnectionPlace {
+function placeOfCluster(
+  nodes: readonly HostInput[],
+  input: ServerInput,
+  tls: ResolvedTls | undefined,
+): ConnectionPlace {
   const label = input.clusterNodes!.label;
-  const place = { mode: 'cluster' as const, nodes: parseHostList(nodes, label, REDIS_PORT) };
+  const place = {
+    mode: 'cluster' as const,
+    nodes: parseHostList(nodes, label, REDIS_PORT),
+    ...(keepsNames(input, tls) ? { keepsNames: true as const } : {}),
+    ...readNatMap(input),
+  };
   if (!input.db?.value) return place;
   throw new ConfigurationError(
     `${input.db.label} is ${input.db.value}, but a cluster has database 0 only; remove it, or separate data by key prefix`,
@@ -129,6 +148,7 @@ function placeOfSentinel(
     sentinelUsername: user?.value,
     sentinelPassword: password?.value,
     sentinelTls: sentinelTls ? resolveSwitch(sentinelTls, undefined, faults) : tls,
+    ...readNatMap(input),
   };
 }
 

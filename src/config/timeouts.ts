@@ -17,7 +17,11 @@ export interface TimeoutInput {
  *
  * @returns `undefined` when a value was given but unusable, or the rule is broken
  */
-export function resolveTimeouts(input: TimeoutInput, faults: string[]): ConnectionTimeouts | undefined {
+export function resolveTimeouts(
+  input: TimeoutInput,
+  faults: string[],
+  defaultConnectMs: number = CONFIGURATION_DEFAULTS.connectTimeoutMs,
+): ConnectionTimeouts | undefined {
   const { connect, command, socket } = input;
   if ([connect, command, socket].some((item) => item && item.value === undefined)) return undefined;
   const commandTimeoutMs = command?.value ?? CONFIGURATION_DEFAULTS.commandTimeoutMs;
@@ -32,7 +36,7 @@ export function resolveTimeouts(input: TimeoutInput, faults: string[]): Connecti
     return undefined;
   }
   return Object.freeze({
-    connectTimeoutMs: connect?.value ?? CONFIGURATION_DEFAULTS.connectTimeoutMs,
+    connectTimeoutMs: connect?.value ?? defaultConnectMs,
     commandTimeoutMs,
     socketTimeoutMs,
   });

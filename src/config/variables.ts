@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { MAX_DB } from './endpoint.js';
+import { PRESET_NAMES } from './presets.js';
 
 /** The message completes "<variable> must be ...". */
 const integer = (min: number, max: number, unit = '') => {
@@ -38,6 +39,10 @@ const SERVER_SHAPE = {
   REDIS_TLS_CA_FILE: z.string(),
   REDIS_TLS_CERT_FILE: z.string(),
   REDIS_TLS_KEY_FILE: z.string(),
+  REDIS_TLS_SERVERNAME: z.string(),
+  REDIS_NAT_MAP: z.string(),
+  REDIS_PRESET: z.enum(PRESET_NAMES, PRESET_NAMES.join(' or ')),
+  REDIS_AUTO_PIPELINING: boolean,
 };
 
 const SETTINGS_SHAPE = {

@@ -58,7 +58,7 @@ export class RedisHealthModule extends ConfigurableModuleClass {
 function resolveOptions(input: RedisHealthOptions, registry: ConnectionRegistry): ResolvedRedisHealthOptions {
   const options = resolveRedisHealthOptions(input);
   const { connection, critical } = options;
-  const names = typeof critical === 'boolean' ? (critical ? registry.names : []) : critical;
+  const names = typeof critical === 'boolean' ? (critical ? registry.names : []) : (critical ?? []);
   for (const name of [connection, ...names]) registry.connection(name);
   return options;
 }

@@ -1,11 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { isCritical, resolveRedisHealthOptions } from './health.options.js';
+import { resolveRedisHealthOptions } from './health.options.js';
 
 describe('resolveRedisHealthOptions', () => {
   it('fills in the defaults', () => {
     const defaults = {
       connection: 'default',
-      critical: ['default'],
+      critical: undefined,
+      capabilities: {},
       pingTimeoutMs: 500,
       cacheForMs: 250,
       factsForMs: 5000,
@@ -43,6 +44,15 @@ describe('resolveRedisHealthOptions', () => {
     );
   });
 
+  it('refuses criticality that is no map, or said twice', () => {
+    expect(() => resolveRedisHealthOptions({ capabilities: { cache: 'yes' as never } })).toThrow(
+      /"capabilities" .* give true or false by name/,
+    );
+    expect(() => resolveRedisHealthOptions({ capabilities: { cache: true }, critical: true })).toThrow(
+      /"critical" and "capabilities" .* keep one of them/,
+    );
+  });
+
   it('takes limits away with Infinity', () => {
     const { thresholds, connectionBudget } = resolveRedisHealthOptions({
       connectionBudget: Infinity,
@@ -50,19 +60,5 @@ describe('resolveRedisHealthOptions', () => {
     });
 
     expect([thresholds.evictionsPerMinute, connectionBudget]).toEqual([Infinity, Infinity]);
-  });
-});
-
-describe('isCritical', () => {
-  it('is the checked connection unless told otherwise', () => {
-    const names = ['default', 'jobs', 'cache'];
-    const critical = (options: Parameters<typeof resolveRedisHealthOptions>[0]) =>
-      names.filter((name) => isCritical(resolveRedisHealthOptions(options), name));
-
-    expect(critical({})).toEqual(['default']);
-    expect(critical({ connection: 'jobs' })).toEqual(['jobs']);
-    expect(critical({ critical: ['default', 'jobs'] })).toEqual(['default', 'jobs']);
-    expect(critical({ critical: true })).toEqual(names);
-    expect(critical({ critical: false })).toEqual([]);
   });
 });

@@ -7,10 +7,15 @@ export interface RedisHealthOptions {
   connection?: string;
   /**
    * Connections without which the application cannot serve. One of them that is gone is `down` (503);
-   * any other is `degraded` (200), such as one that only the cache uses. `true` = all, `false` = none,
-   * else their names. Left out: the one that `connection` names.
+   * any other is `degraded` (200). `true` = all, `false` = none, else their names. Left out: those that a
+   * critical capability works on, and the one that `connection` names while no capability works on it.
    */
   critical?: boolean | readonly string[];
+  /**
+   * Capabilities without which the application can or cannot serve, where that differs from what they
+   * declare: `{ cache: true, queues: false }`. Not together with {@link critical}.
+   */
+  capabilities?: Readonly<Record<string, boolean>>;
   /**
    * Time the server has to answer PING before the check says `down`. Number = milliseconds, or
    * `'500ms'`. 1 ms to 10 s; keep it below the probe's own timeout, which is 1 s in Kubernetes.
@@ -76,7 +81,9 @@ export interface ResolvedHealthThresholds {
 /** {@link RedisHealthOptions} after checking, every value present. */
 export interface ResolvedRedisHealthOptions {
   readonly connection: string;
-  readonly critical: boolean | readonly string[];
+  /** `undefined`: the capabilities decide. */
+  readonly critical: boolean | readonly string[] | undefined;
+  readonly capabilities: Readonly<Record<string, boolean>>;
   readonly pingTimeoutMs: number;
   readonly cacheForMs: number;
   readonly factsForMs: number;
@@ -97,7 +104,9 @@ export const HEALTH_THRESHOLD_DEFAULTS: Readonly<
 });
 
 /** Values used for options that are left out. */
-export const REDIS_HEALTH_DEFAULTS: Readonly<Required<Omit<RedisHealthOptions, 'critical'>>> = Object.freeze({
+export const REDIS_HEALTH_DEFAULTS: Readonly<
+  Required<Omit<RedisHealthOptions, 'critical' | 'capabilities'>>
+> = Object.freeze({
   connection: DEFAULT_CONNECTION,
   pingTimeout: '500ms',
   cacheFor: '250ms',
@@ -118,7 +127,8 @@ export function resolveRedisHealthOptions(input: RedisHealthOptions = {}): Resol
     check.of(() => resolveDuration(given[name], name, { minMs, maxMs }));
   const resolved = {
     connection: check.of(() => resolveName(given.connection)),
-    critical: check.of(() => resolveCritical(given.critical ?? [given.connection])),
+    critical: check.of(() => resolveCritical(given.critical)),
+    capabilities: check.of(() => resolveCapabilities(given.capabilities, given.critical)) ?? {},
     pingTimeoutMs: duration('pingTimeout', 1, 10_000),
     cacheForMs: duration('cacheFor', 0, 60_000),
     factsForMs: duration('factsFor', 0, 60_000),
@@ -127,11 +137,6 @@ export function resolveRedisHealthOptions(input: RedisHealthOptions = {}): Resol
   };
   check.throwAll();
   return Object.freeze(resolved) as ResolvedRedisHealthOptions;
-}
-
-/** Whether a connection that is gone makes the application unready. @internal */
-export function isCritical({ critical }: ResolvedRedisHealthOptions, connection: string): boolean {
-  return typeof critical === 'boolean' ? critical : critical.includes(connection);
 }
 
 function resolveThresholds(input: RedisHealthThresholds, check: Faults) {
@@ -166,9 +171,24 @@ function resolveName(value: unknown): string {
   );
 }
 
-function resolveCritical(value: unknown): boolean | readonly string[] {
-  if (typeof value === 'boolean') return value;
-  // An unusable `connection`, which stands here when the option is left out, has a fault of its own.
+function resolveCapabilities(value: unknown, critical: unknown): Readonly<Record<string, boolean>> {
+  if (value === undefined) return Object.freeze({});
+  if (critical !== undefined) {
+    throw new ConfigurationError(
+      'Options "critical" and "capabilities" of the health checks both decide about readiness; keep one of them',
+    );
+  }
+  const isMap = typeof value === 'object' && value !== null && !Array.isArray(value);
+  if (isMap && Object.values(value).every((item) => typeof item === 'boolean')) {
+    return Object.freeze({ ...(value as Record<string, boolean>) });
+  }
+  throw new ConfigurationError(
+    'Option "capabilities" of the health checks is not usable; give true or false by name, such as { cache: true }',
+  );
+}
+
+function resolveCritical(value: unknown): boolean | readonly string[] | undefined {
+  if (value === undefined || typeof value === 'boolean') return value;
   if (Array.isArray(value) && value.every((name) => typeof name === 'string')) {
     return Object.freeze([...value]);
   }

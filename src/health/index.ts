@@ -1,6 +1,7 @@
 export type { ClusterReport } from './cluster-masters.js';
 export { ConnectionsHealthIndicator, type ConnectionsReport, type RoleCount } from './connections.health.js';
 export type { RecentCounts } from './counter-history.js';
+export type { CapabilityWeight } from './criticality.js';
 export { DrainHealthIndicator } from './drain.health.js';
 export { RedisHealthModule } from './health.module.js';
 export {

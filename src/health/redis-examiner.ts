@@ -7,7 +7,8 @@ import {
   type RedisExecutor,
 } from '../redis/index.js';
 import { isClusterClient, readCluster, type ClusterReport } from './cluster-masters.js';
-import { isCritical, type ResolvedRedisHealthOptions } from './health.options.js';
+import type { Criticality } from './criticality.js';
+import type { ResolvedRedisHealthOptions } from './health.options.js';
 import { ServerFactsReader, type KnownFacts } from './server-facts.js';
 import { reasonsOf } from './server-reasons.js';
 
@@ -46,6 +47,7 @@ export class RedisExaminer {
   constructor(
     private readonly registry: ConnectionRegistry,
     private readonly options: ResolvedRedisHealthOptions,
+    private readonly criticality: Criticality,
   ) {
     this.facts = new ServerFactsReader(options.factsForMs);
   }
@@ -78,7 +80,7 @@ export class RedisExaminer {
 
   private limitsFor(connection: string) {
     const { thresholds } = this.options;
-    const byDefault = isCritical(this.options, connection) ? 0 : Infinity;
+    const byDefault = this.criticality.isCritical(connection) ? 0 : Infinity;
     return { ...thresholds, evictionsPerMinute: thresholds.evictionsPerMinute ?? byDefault };
   }
 }

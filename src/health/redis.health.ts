@@ -1,7 +1,8 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
 import { ConnectionRegistry, type CircuitSnapshot, type ManagedConnection } from '../redis/index.js';
-import { isCritical, type RedisHealthOptions, type ResolvedRedisHealthOptions } from './health.options.js';
+import { Criticality, type CapabilityWeight } from './criticality.js';
+import type { RedisHealthOptions, ResolvedRedisHealthOptions } from './health.options.js';
 import { RESOLVED_REDIS_HEALTH_OPTIONS } from './health.tokens.js';
 import type { ClusterReport } from './cluster-masters.js';
 import { placeOf, type RedisHealthPlace } from './place.js';
@@ -25,6 +26,8 @@ export interface RedisHealthCheckOptions extends Pick<RedisHealthOptions, 'conne
 export interface RedisHealthDetails extends RedisHealthPlace, Partial<ServerFacts> {
   /** Whether the application is unready without this connection. */
   readonly critical: boolean;
+  /** What works on this connection and whether the application can serve without it; absent for nothing. */
+  readonly capabilities?: Readonly<Record<string, CapabilityWeight>>;
   /** Whether the server answered. */
   readonly connected: boolean;
   /** Round trip of PING in milliseconds, two decimals. */
@@ -66,8 +69,9 @@ export interface RedisHealthDetails extends RedisHealthPlace, Partial<ServerFact
  * }
  */
 @Injectable()
-export class RedisHealthIndicator {
+export class RedisHealthIndicator implements OnModuleInit {
   private readonly examiner: RedisExaminer;
+  private readonly criticality: Criticality;
   private readonly results: SharedResults<Examination>;
 
   constructor(
@@ -75,8 +79,19 @@ export class RedisHealthIndicator {
     private readonly registry: ConnectionRegistry,
     @Inject(RESOLVED_REDIS_HEALTH_OPTIONS) private readonly options: ResolvedRedisHealthOptions,
   ) {
-    this.examiner = new RedisExaminer(registry, options);
+    this.criticality = new Criticality(registry, options);
+    this.examiner = new RedisExaminer(registry, options, this.criticality);
     this.results = new SharedResults(options.cacheForMs);
+  }
+
+  /** A start that fails leaves no connection behind. @internal */
+  async onModuleInit(): Promise<void> {
+    try {
+      this.criticality.assertKnown();
+    } catch (error) {
+      await this.registry.close();
+      throw error;
+    }
   }
 
   /**
@@ -93,7 +108,7 @@ export class RedisHealthIndicator {
   ): Promise<HealthIndicatorResult<Key>> {
     const link = this.registry.connection(options.connection ?? this.options.connection);
     const result = await this.results.get(link.connection, () => this.examiner.examine(link));
-    const critical = isCritical(this.options, link.connection);
+    const critical = this.criticality.isCritical(link.connection);
     const report = { ...this.report(link, result, critical, options.details ?? false) };
     const session = this.indicators.check(key);
     const { connected, reasons } = result.value;
@@ -122,7 +137,7 @@ export class RedisHealthIndicator {
     const used = new Set(this.registry.snapshot().map(({ connection }) => connection));
     const { connection } = this.options;
     return this.registry.names.filter(
-      (name) => name === connection || used.has(name) || isCritical(this.options, name),
+      (name) => name === connection || used.has(name) || this.criticality.isCritical(name),
     );
   }
 
@@ -133,9 +148,11 @@ export class RedisHealthIndicator {
     detailed: boolean,
   ): RedisHealthDetails {
     const { connected, latencyMs, facts, tookMs, reasons } = value;
+    const capabilities = this.criticality.weights(link.connection);
     return {
       ...placeOf(link),
       critical,
+      ...(Object.keys(capabilities).length === 0 ? {} : { capabilities }),
       connected,
       ...(latencyMs === undefined ? {} : { latencyMs }),
       ...(facts && { role: facts.role, serverVersion: facts.serverVersion }),

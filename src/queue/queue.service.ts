@@ -62,6 +62,7 @@ export class QueueService {
   ) {
     keyspaces.register(ONCE_KEYSPACE);
     this.executor = registry.executor(options.connection, 'producer');
+    registry.capabilities.declare({ capability: 'queues', connection: options.connection, critical: true });
     registry.require(options.connection, 'noeviction', 'queues');
     registry.require(options.connection, 'persistence', 'queues');
     this.keyPrefix = registry.configuration.keyPrefix;

@@ -1,6 +1,12 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { DIAGNOSTICS, DiagnosticsPublisher, type RateLimitDiagnostic } from '../common/index.js';
-import { ConnectionRegistry, KeyspaceRegistry, RedisCallError, type RedisExecutor } from '../redis/index.js';
+import {
+  ConnectionRegistry,
+  DEFAULT_CONNECTION,
+  KeyspaceRegistry,
+  RedisCallError,
+  type RedisExecutor,
+} from '../redis/index.js';
 import { AvailabilityLog } from './availability-log.js';
 import { FALLBACK_DECISION, toDecision, type RateLimitDecision } from './decision.js';
 import { assertCall, type ResolvedPolicy } from './policy.js';
@@ -40,6 +46,10 @@ export class PolicyEvaluator {
   ) {
     this.executor = registry.executor(options.connection);
     this.prefix = registry.configuration.keyPrefix;
+    // Limits that fail closed refuse every request without their server.
+    const critical = options.onError === 'closed';
+    const connection = options.connection ?? DEFAULT_CONNECTION;
+    registry.capabilities.declare({ capability: 'rate-limit', connection, critical });
     keyspaces.register(SLIDING_KEYSPACE);
   }
 

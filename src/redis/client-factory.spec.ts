@@ -28,6 +28,8 @@ function optionsOf(client: RedisClient): RedisOptions {
   return client instanceof Cluster ? client.options.redisOptions! : client.options;
 }
 
+type Lookup = (name: string, callback: (error: unknown, address: string) => void) => void;
+
 const LAZY = (Object.keys(ROLE_SETTINGS) as ConnectionRole[]).filter((role) => role !== 'worker');
 const SERVER: RednestOptions = { url: 'redis://app:secret@db.invalid:6380/2' };
 const CLUSTER: RednestOptions = {
@@ -161,6 +163,71 @@ describe('createClient', () => {
   });
 });
 
+describe('createClient, adjusted', () => {
+  it('pipelines automatically for the shared client alone', () => {
+    const switched = (Object.keys(ROLE_SETTINGS) as ConnectionRole[]).filter(
+      (role) => (create({ ...SERVER, autoPipelining: true }, role) as Redis).options.enableAutoPipelining,
+    );
+    const cluster = create({ ...CLUSTER, autoPipelining: true });
+    const foreign = track(new Redis({ host: 'db.invalid', enableAutoPipelining: true, lazyConnect: true }));
+
+    expect(switched).toEqual(['command']);
+    expect(cluster.options.enableAutoPipelining).toBe(true);
+    expect((create(SERVER) as Redis).options.enableAutoPipelining).toBe(false);
+    expect(track(duplicateForRole(foreign, 'producer', 'a')).options.enableAutoPipelining).toBe(false);
+  });
+
+  it('gives one role limits of its own', () => {
+    const roles = { producer: { connect: 50, command: '1s', socket: '5s' } } as const;
+
+    expect(create({ ...SERVER, roles }, 'producer').options).toMatchObject({
+      connectTimeout: 50,
+      commandTimeout: 1000,
+      socketTimeout: 5000,
+    });
+    expect(create({ ...SERVER, roles }).options).toMatchObject({
+      connectTimeout: 2000,
+      commandTimeout: 1500,
+    });
+  });
+
+  it('lets duplicates of a worker be silent for as long as BullMQ blocks', () => {
+    const single = create(SERVER, 'worker');
+    const cluster = create(CLUSTER, 'worker');
+
+    expect(optionsOf(single).socketTimeout).toBe(3000);
+    expect(optionsOf(track((single as Redis).duplicate())).socketTimeout).toBe(13_000);
+    expect(optionsOf(cluster).socketTimeout).toBe(3000);
+    expect(optionsOf(track((cluster as Cluster).duplicate())).socketTimeout).toBe(13_000);
+  });
+
+  it('maps announced addresses, and keeps names where certificates carry them', () => {
+    const natMap = { '10.0.0.7:6379': 'db.invalid:7001' };
+    const mapped = { '10.0.0.7:6379': { host: 'db.invalid', port: 7001 } };
+    const keepsNames = (options: RednestOptions): boolean => {
+      let name: string | undefined;
+      const { dnsLookup } = (create(options) as Cluster).options;
+      (dnsLookup as Lookup | undefined)?.('a.invalid', (_error, address) => (name = address));
+      return name === 'a.invalid';
+    };
+
+    expect((create({ ...CLUSTER, natMap }) as Cluster).options.natMap).toEqual(mapped);
+    expect(optionsOf(create({ sentinels: { hosts: ['s'], name: 'm' }, natMap })).natMap).toEqual(mapped);
+    expect(keepsNames(CLUSTER)).toBe(false);
+    expect(keepsNames({ ...CLUSTER, tls: true })).toBe(true);
+    expect(keepsNames({ ...CLUSTER, preset: 'kubernetes' })).toBe(true);
+  });
+
+  it('checks certificates of nodes that announce addresses against the configured name (azure)', () => {
+    const azure = { ...CLUSTER, tls: true, preset: 'azure' } as const;
+
+    expect(optionsOf(create(azure)).tls).toMatchObject({ servername: 'a.invalid' });
+    expect(optionsOf(create(azure)).connectTimeout).toBe(5000);
+    expect(optionsOf(create({ ...azure, preset: 'aws' })).tls).not.toHaveProperty('servername');
+    expect(optionsOf(create({ ...azure, timeouts: { connect: '1s' } })).connectTimeout).toBe(1000);
+  });
+});
+
 describe('duplicateForRole', () => {
   it('keeps server and login of the client, and sets the role', () => {
     const own = track(new Redis({ host: 'db.invalid', password: 'secret', db: 4, lazyConnect: true }));
@@ -173,7 +240,7 @@ describe('duplicateForRole', () => {
       db: 4,
       connectionName: 'shop:reader',
       maxRetriesPerRequest: null,
-      socketTimeout: 15_000,
+      socketTimeout: 13_000,
     });
     expect(own.options).not.toMatchObject({ connectionName: 'shop:reader' });
   });

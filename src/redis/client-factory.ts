@@ -3,8 +3,9 @@ import type { ConnectionOptions } from 'node:tls';
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
 import { backoffDelayMs } from '../common/index.js';
 import type { ResolvedConnection, ResolvedTls } from '../config/index.js';
+import { withBlockingDuplicates } from './blocking-duplicates.js';
 import { quieten } from './quiet-client.js';
-import { ROLE_SETTINGS, type ConnectionRole } from './roles.js';
+import { limitsOf, ROLE_SETTINGS, type ConnectionRole } from './roles.js';
 
 /** The raw client behind {@link REDIS}: a plain ioredis instance, no wrapper. */
 export type RedisClient = Redis | Cluster;
@@ -17,8 +18,14 @@ export function clientName(app: string, role: ConnectionRole): string {
 /** Creates a client for one role, not connected yet. The caller attaches the error listener. */
 export function createClient(target: ResolvedConnection, role: ConnectionRole, name: string): RedisClient {
   const common = roleOptions(target, role, name);
-  if (target.mode === 'cluster') return quieten(createCluster(target, common));
-  const client = quieten(new Redis({ ...common, ...addressOptions(target), db: target.db }));
+  const { duplicateSocketTimeoutMs } = limitsOf(role, target);
+  if (target.mode === 'cluster') {
+    return withBlockingDuplicates(quieten(createCluster(target, common)), duplicateSocketTimeoutMs);
+  }
+  const client = withBlockingDuplicates(
+    quieten(new Redis({ ...common, ...addressOptions(target), db: target.db })),
+    duplicateSocketTimeoutMs,
+  );
   // After `quit` the connections that watch the Sentinels stay open and keep the process alive.
   if (target.mode === 'sentinel') client.on('end', () => client.disconnect());
   return client;
@@ -30,23 +37,31 @@ export function createClient(target: ResolvedConnection, role: ConnectionRole, n
  */
 export function duplicateForRole(client: RedisClient, role: ConnectionRole, name: string): RedisClient {
   const overrides = roleOptions(DEFAULT_TIMEOUTS, role, name);
-  return client instanceof Cluster
-    ? quieten(
-        client.duplicate([], {
+  const duplicate =
+    client instanceof Cluster
+      ? client.duplicate([], {
           redisOptions: { ...client.options.redisOptions, ...overrides },
           lazyConnect: overrides.lazyConnect ?? true,
-        }),
-      )
-    : quieten(client.duplicate(overrides));
+          enableAutoPipelining: false,
+        })
+      : client.duplicate(overrides);
+  return withBlockingDuplicates(
+    quieten(duplicate),
+    limitsOf(role, DEFAULT_TIMEOUTS).duplicateSocketTimeoutMs,
+  );
 }
 
 const DEFAULT_TIMEOUTS = { connectTimeoutMs: 2000, commandTimeoutMs: 1500, socketTimeoutMs: 2000 };
 
-type Timeouts = Pick<ResolvedConnection, 'connectTimeoutMs' | 'commandTimeoutMs' | 'socketTimeoutMs'>;
+type Usage = Pick<
+  ResolvedConnection,
+  'connectTimeoutMs' | 'commandTimeoutMs' | 'socketTimeoutMs' | 'roles' | 'autoPipelining'
+>;
 type Credentials = Partial<Pick<ResolvedConnection, 'username' | 'password' | 'tls'>>;
 
-function roleOptions(target: Timeouts & Credentials, role: ConnectionRole, name: string): RedisOptions {
+function roleOptions(target: Usage & Credentials, role: ConnectionRole, name: string): RedisOptions {
   const settings = ROLE_SETTINGS[role];
+  const limits = limitsOf(role, target);
   return {
     // BullMQ duplicates worker clients and gives up on a lazy one whose first attempt fails.
     lazyConnect: role !== 'worker',
@@ -60,18 +75,18 @@ function roleOptions(target: Timeouts & Credentials, role: ConnectionRole, name:
       : { username: target.username ?? 'default' }),
     ...(target.password === undefined ? {} : { password: target.password }),
     ...(target.tls === undefined ? {} : { tls: tlsOptions(target.tls) }),
-    connectTimeout: target.connectTimeoutMs,
-    ...(settings.commandTimeout
-      ? { commandTimeout: target.commandTimeoutMs }
-      : { commandTimeout: undefined }),
-    socketTimeout: settings.socketTimeoutMs === 'default' ? target.socketTimeoutMs : settings.socketTimeoutMs,
+    connectTimeout: limits.connectTimeoutMs,
+    commandTimeout: limits.commandTimeoutMs,
+    socketTimeout: limits.socketTimeoutMs,
     disconnectTimeout: 300,
     keepAlive: 10_000,
     maxRetriesPerRequest: settings.maxRetriesPerRequest,
     maxLoadingRetryTime: 100,
     enableReadyCheck: true,
     enableOfflineQueue: true,
-    retryStrategy: (attempt) => backoffDelayMs(attempt, { baseMs: 50, capMs: 1000 }),
+    // A batch would tie the commands of BullMQ and of transactions to each other.
+    enableAutoPipelining: role === 'command' && target.autoPipelining === true,
+    retryStrategy: (attempt) => backoffDelayMs(attempt, { baseMs: 50, capMs: limits.reconnectDelayMs }),
     reconnectOnError: reconnectOnceOnReadonly(),
     ...(settings.protocol === undefined ? {} : { protocol: settings.protocol }),
   };
@@ -123,6 +138,7 @@ function addressOptions(target: Exclude<ResolvedConnection, { mode: 'cluster' }>
         enableTLSForSentinelMode: target.tls !== undefined,
         failoverDetector: true,
         updateSentinels: true,
+        ...(target.natMap === undefined ? {} : { natMap: target.natMap }),
         sentinelCommandTimeout: 500,
         sentinelRetryStrategy: (attempt) => backoffDelayMs(attempt, { baseMs: 50, capMs: 1000 }),
         sentinelReconnectStrategy: () => 5000,
@@ -142,8 +158,17 @@ function createCluster(
     slotsRefreshTimeout: 2000,
     slotsRefreshInterval: 30_000,
     maxRedirections: 16,
+    ...(target.natMap === undefined ? {} : { natMap: target.natMap }),
+    ...(target.keepsNames ? { dnsLookup: keepName } : {}),
+    // Per node as well, where it is read from; the Cluster groups commands by node.
+    enableAutoPipelining: redisOptions.enableAutoPipelining ?? false,
     clusterRetryStrategy: (attempt) => backoffDelayMs(attempt, { baseMs: 100, capMs: 2000 }),
   };
   const nodes = target.nodes.map(({ host, port }) => ({ host, port }));
   return new Cluster(nodes, options);
+}
+
+/** Leaves a name to the socket, which looks it up for each connection and checks the certificate against it. */
+function keepName(name: string, callback: (error: null, address: string) => void): void {
+  callback(null, name);
 }

@@ -1,4 +1,4 @@
-import type { ResolvedConnection } from '../config/index.js';
+import type { HostPort, ResolvedConnection } from '../config/index.js';
 import { CircuitBreaker, type CircuitState } from './circuit-breaker.js';
 import { clientName, createClient, duplicateForRole, type RedisClient } from './client-factory.js';
 import { ConnectionLog, type ConnectionLogger, type LogFormat } from './connection-log.js';
@@ -8,7 +8,7 @@ import { CredentialRotation } from './credential-rotation.js';
 import { ManagedConnection } from './managed-connection.js';
 import { RedisOperations } from './operations.js';
 import type { ConnectionRole } from './roles.js';
-import { createListeningClient, isListening } from './subscriber-client.js';
+import { createListeningClient, isListening, nodeOf } from './subscriber-client.js';
 import { ListeningConnections } from './subscriber-group.js';
 import { TransactionLanes } from './transaction-lanes.js';
 
@@ -25,6 +25,11 @@ export interface GroupContext {
 /** Where a group's clients come from: a configured server, or a client of the application. */
 export type GroupSource = { target: ResolvedConnection } | { client: RedisClient };
 
+type CreatedClient = Pick<ManagedConnection, 'client' | 'owned'> & { target?: ResolvedConnection };
+
+/** Time for the goodbye to a node that is not tracked any more, in milliseconds. */
+const NODE_CLOSE_MS = 1000;
+
 /** Connections for transactions at most. */
 const TRANSACTION_LANES = 4;
 
@@ -36,6 +41,8 @@ export class ConnectionGroup {
   private readonly lanes: { link: ManagedConnection; executor: RedisExecutor }[] = [];
   /** Work with several commands or keys; opens connections as they are needed. */
   readonly operations: RedisOperations;
+  /** Connections to single nodes of a Cluster; they come and go with its masters. */
+  private readonly nodes = new Set<ManagedConnection>();
   private readonly rotation: CredentialRotation | undefined;
   /** Subscriptions, wake-ups and tracking; opens connections as they are needed. */
   readonly listening: ListeningConnections;
@@ -75,6 +82,25 @@ export class ConnectionGroup {
     return this.context.lazy ? link : link.open();
   }
 
+  /** Whether its keys are spread over several servers. */
+  get isCluster(): boolean {
+    return 'target' in this.source && this.source.target.mode === 'cluster';
+  }
+
+  /** A connection of role `tracking` to one node of the Cluster. */
+  openNode(node: HostPort): ManagedConnection {
+    if (this.closed) throw new Error(`Connection "${this.name}" is closed`);
+    const link = this.manage('tracking', this.createClient('tracking', node));
+    this.nodes.add(link);
+    return link;
+  }
+
+  /** Closes a connection to a node for good. */
+  closeNode(link: ManagedConnection): void {
+    this.nodes.delete(link);
+    void link.close(NODE_CLOSE_MS);
+  }
+
   /** The executor of a role, opening its connection on first use. */
   executor(role: ConnectionRole): RedisExecutor {
     let executor = this.executors.get(role);
@@ -87,7 +113,7 @@ export class ConnectionGroup {
 
   /** Connections opened so far, in the order they were opened. */
   opened(): readonly ManagedConnection[] {
-    return [...this.links.values(), ...this.lanes.map(({ link }) => link)];
+    return [...this.links.values(), ...this.nodes, ...this.lanes.map(({ link }) => link)];
   }
 
   /** Refuses further connections; those that are open are closed by the registry. */
@@ -111,9 +137,14 @@ export class ConnectionGroup {
   }
 
   private create(role: ConnectionRole): ManagedConnection {
-    const link = new ManagedConnection({ connection: this.name, role, ...this.createClient(role) });
-    new ConnectionLog(link, this.context.logger, this.context.logFormat).attach();
+    const link = this.manage(role, this.createClient(role));
     link.client.on('ready', () => this.onReady(link));
+    return link;
+  }
+
+  private manage(role: ConnectionRole, client: CreatedClient): ManagedConnection {
+    const link = new ManagedConnection({ connection: this.name, role, ...client });
+    new ConnectionLog(link, this.context.logger, this.context.logFormat).attach();
     return link;
   }
 
@@ -135,13 +166,12 @@ export class ConnectionGroup {
     else logger.log(message);
   }
 
-  private createClient(role: ConnectionRole): Pick<ManagedConnection, 'client' | 'owned'> & {
-    target?: ResolvedConnection;
-  } {
+  private createClient(role: ConnectionRole, node?: HostPort): CreatedClient {
     const name = clientName(this.context.app, role);
     if ('target' in this.source) {
       const { target } = this.source;
-      const login = this.rotation?.withLogin(target) ?? target;
+      const whole = this.rotation?.withLogin(target) ?? target;
+      const login = node ? nodeOf(whole, node) : whole;
       const client = isListening(role)
         ? createListeningClient(login, role, name)
         : createClient(login, role, name);

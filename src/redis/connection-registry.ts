@@ -2,6 +2,7 @@ import { ConfigurationError } from '../common/index.js';
 import type { RednestConfiguration } from '../config/index.js';
 import type { ConnectionNeed, DeclaredNeed } from './boot-checks.js';
 import { ConnectionBoot } from './boot.js';
+import { CapabilityRegistry } from './capability-registry.js';
 import type { CircuitSnapshot } from './circuit-breaker.js';
 import type { RedisClient } from './client-factory.js';
 import { ConnectionGroup, type GroupContext } from './connection-group.js';
@@ -39,6 +40,8 @@ export interface ConnectionRegistryInit {
 export class ConnectionRegistry {
   /** Validated configuration; prints without secrets. */
   readonly configuration: RednestConfiguration;
+  /** What works on which connection; capabilities declare themselves here. */
+  readonly capabilities = new CapabilityRegistry();
   private readonly groups = new Map<string, ConnectionGroup>();
   private readonly server: OwnedServer | undefined;
   private readonly context: GroupContext;
@@ -111,7 +114,7 @@ export class ConnectionRegistry {
 
   /**
    * Invalidations of the keys that start with one of the prefixes; opened with the first listener. One
-   * set of prefixes per server. Redis 6 or later, no Cluster.
+   * set of prefixes per server. Redis 6 or later. On a Cluster, one connection per master.
    *
    * @throws {ConfigurationError} when no connection has this name, or it tracks other prefixes
    */

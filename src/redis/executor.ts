@@ -1,9 +1,10 @@
 import { DIAGNOSTICS, DiagnosticsPublisher, type CallFailureDiagnostic } from '../common/index.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
 import type { RedisClient } from './client-factory.js';
+import { CommandTimers } from './command-timers.js';
 import type { DeadlineQueue } from './deadline-queue.js';
 import type { ManagedConnection } from './managed-connection.js';
-import { PendingCall } from './pending-call.js';
+import { PendingCall, type SentCommand } from './pending-call.js';
 import {
   RedisAbortedError,
   RedisOverloadedError,
@@ -82,12 +83,7 @@ export class RedisExecutor {
    * @throws {RedisAbortedError} when `signal` is aborted
    */
   run<T>(operation: string, call: (client: RedisClient) => Promise<T>, options?: CallOptions): Promise<T> {
-    const refusal = this.context.refusal(operation, options?.signal);
-    if (refusal) return Promise.reject(this.context.report(refusal));
-    const deadlineMs = options?.deadlineMs ?? DEFAULT_DEADLINE_MS;
-    return new Promise<T>((resolve, reject) => {
-      new PendingCall(this.context, operation, call, deadlineMs, options, resolve, reject).start();
-    });
+    return this.start(operation, call, options, undefined);
   }
 
   /**
@@ -104,17 +100,34 @@ export class RedisExecutor {
     args: Args,
     options?: CallOptions,
   ): Promise<Reply> {
-    const parts = [...keys, ...args];
-    const call = async (client: RedisClient): Promise<Reply> => {
-      try {
-        return (await client.evalsha(script.sha1, keys.length, ...parts)) as Reply;
-      } catch (error) {
-        if (!(error as Error).message?.startsWith('NOSCRIPT')) throw error;
-        return (await client.eval(script.lua, keys.length, ...parts)) as Reply;
-      }
-    };
-    return this.run(operation, call, options);
+    const count = keys.length;
+    const sendHash = (client: unknown): Promise<Reply> =>
+      (client as ScriptRunner<Reply>).evalsha(script.sha1, count, keys, args);
+    const sendSource = (client: unknown): Promise<Reply> =>
+      (client as ScriptRunner<Reply>).eval(script.lua, count, keys, args);
+    return this.start(operation, sendHash, options, sendSource);
   }
+
+  private start<T>(
+    operation: string,
+    command: SentCommand<T>,
+    options: CallOptions | undefined,
+    whenUnknown: SentCommand<T> | undefined,
+  ): Promise<T> {
+    const { context } = this;
+    const refusal = context.refusal(operation, options?.signal);
+    if (refusal) return Promise.reject(context.report(refusal));
+    const deadlineMs = options?.deadlineMs ?? DEFAULT_DEADLINE_MS;
+    return new Promise<T>((resolve, reject) => {
+      new PendingCall(context, operation, command, deadlineMs, options, resolve, reject, whenUnknown).start();
+    });
+  }
+}
+
+/** The client flattens arrays among its arguments by itself; to spread them first is to copy them twice. */
+interface ScriptRunner<Reply> {
+  evalsha(sha1: string, count: number, keys: ScriptArguments, args: ScriptArguments): Promise<Reply>;
+  eval(lua: string, count: number, keys: ScriptArguments, args: ScriptArguments): Promise<Reply>;
 }
 
 /** What the calls of one executor share. @internal */
@@ -123,13 +136,16 @@ export class ExecutorContext {
   inFlight = 0;
   readonly budget = new RetryBudget();
   readonly silence = new Silence();
+  readonly timers: CommandTimers;
   private readonly failures = new DiagnosticsPublisher<CallFailureDiagnostic>(DIAGNOSTICS.command);
 
   constructor(
     readonly link: ManagedConnection,
     readonly deadlines: DeadlineQueue,
     readonly breaker: CircuitBreaker,
-  ) {}
+  ) {
+    this.timers = new CommandTimers(link);
+  }
 
   /** The server answered a call. */
   answered(): void {

@@ -4,14 +4,14 @@ import type { Redis } from 'ioredis';
 export interface HeartbeatOptions {
   /** Time from one PING to the next, in milliseconds. @default 1000 */
   everyMs: number;
-  /** How long an answer may take, in milliseconds. @default 1000 */
+  /** How long an answer may take, in milliseconds. @default 800 */
   deadlineMs: number;
 }
 
-/** Defaults of {@link HeartbeatOptions}: a dead socket is noticed within 2 s. */
+/** Defaults of {@link HeartbeatOptions}: a dead socket is noticed within 1.8 s. */
 export const HEARTBEAT_DEFAULTS: Readonly<HeartbeatOptions> = Object.freeze({
   everyMs: 1000,
-  deadlineMs: 1000,
+  deadlineMs: 800,
 });
 
 /** A timer that fires later than this share of the deadline shows that the event loop was blocked. */

@@ -5,6 +5,7 @@ export type { BootPlace } from './boot-settings.js';
 export type { CircuitSnapshot, CircuitState } from './circuit-breaker.js';
 export { clientName, type RedisClient } from './client-factory.js';
 export type { ConnectionLogger, LogFormat } from './connection-log.js';
+export { CapabilityRegistry, type CapabilityUse } from './capability-registry.js';
 export { ConnectionRegistry, type ConnectionRegistryInit, type OwnedServer } from './connection-registry.js';
 export type { BatchBuilder, BatchResults, CommandQueue } from './command-batch.js';
 export { RedisCredentialsError } from './credentials.errors.js';

@@ -20,6 +20,9 @@ export interface CallSettings {
   readonly signal?: AbortSignal;
 }
 
+/** Sends a command on a client. */
+export type SentCommand<T> = (client: RedisClient) => Promise<T>;
+
 /**
  * One call from its start to its end: waits for a connection, is sent, perhaps sent again, and
  * settles exactly once, at its deadline at the latest. There is one of these per command, so it
@@ -35,11 +38,13 @@ export class PendingCall<T> extends Deadline {
   constructor(
     private readonly context: ExecutorContext,
     private readonly operation: string,
-    private readonly call: (client: RedisClient) => Promise<T>,
+    private command: SentCommand<T>,
     private readonly deadlineMs: number,
     private readonly settings: CallSettings | undefined,
     private readonly resolve: (value: T) => void,
     private readonly reject: (error: RedisCallError) => void,
+    /** Sends the source of the script whose hash {@link command} sends. */
+    private whenUnknown: SentCommand<T> | undefined,
   ) {
     super();
   }
@@ -86,7 +91,7 @@ export class PendingCall<T> extends Deadline {
     context.inFlight += 1;
     let answer: Promise<T>;
     try {
-      answer = this.call(context.link.client);
+      answer = context.timers.issue(this.command, this.deadlineMs);
     } catch (error) {
       this.onError(error, true);
       return;
@@ -109,6 +114,10 @@ export class PendingCall<T> extends Deadline {
   private onError(cause: unknown, neverSent: boolean): void {
     const { context, operation, deadlineMs } = this;
     context.inFlight -= 1;
+    if (this.whenUnknown && isUnknownScript(cause)) {
+      this.sendSource(this.whenUnknown);
+      return;
+    }
     const { connection } = context.link;
     const error = toCallError(cause, { connection, operation, deadlineMs, neverSent });
     const isTransport = error instanceof RedisUnavailableError || error instanceof RedisTimeoutError;
@@ -119,6 +128,15 @@ export class PendingCall<T> extends Deadline {
     if (this.settled) return;
     if (isTransport && this.mayRetry()) this.retry();
     else this.fail(error);
+  }
+
+  /** The server does not know the script, so nothing has run: its source may go out in the time that is left. */
+  private sendSource(source: SentCommand<T>): void {
+    this.command = source;
+    this.whenUnknown = undefined;
+    this.context.answered();
+    this.sent = false;
+    if (!this.settled) this.sendWhenReady();
   }
 
   /** Counts against the server unless it has answered other calls: one shard of a Cluster may be away. */
@@ -158,4 +176,8 @@ export class PendingCall<T> extends Deadline {
     const outcome: Outcome = this.sent || this.retries > 0 ? 'unknown' : 'not-sent';
     return { connection: this.context.link.connection, operation: this.operation, outcome };
   }
+}
+
+function isUnknownScript(cause: unknown): boolean {
+  return (cause as Partial<Error> | null | undefined)?.message?.startsWith('NOSCRIPT') === true;
 }

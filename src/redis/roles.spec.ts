@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { ROLE_SETTINGS, type ConnectionRole } from './roles.js';
+import { limitsOf, ROLE_SETTINGS, type ConnectionRole } from './roles.js';
+
+const CONNECTION = { connectTimeoutMs: 2000, commandTimeoutMs: 1500, socketTimeoutMs: 2000 };
 
 const names = (...roles: ConnectionRole[]) => roles;
 
@@ -12,11 +14,19 @@ describe('ROLE_SETTINGS', () => {
     });
   });
 
-  it.each(names('worker', 'reader'))('lets %s block longer than a worker does', (role) => {
-    const { socketTimeoutMs, ...rest } = ROLE_SETTINGS[role];
+  it.each(names('worker', 'reader'))('lets %s block longer than BullMQ does', (role) => {
+    const { maxRetriesPerRequest, commandTimeout } = ROLE_SETTINGS[role];
+    const { socketTimeoutMs, duplicateSocketTimeoutMs = socketTimeoutMs } = limitsOf(role, CONNECTION);
 
-    expect(rest).toEqual({ maxRetriesPerRequest: null, commandTimeout: false });
-    expect(socketTimeoutMs).toBeGreaterThan(10_000);
+    expect({ maxRetriesPerRequest, commandTimeout }).toEqual({
+      maxRetriesPerRequest: null,
+      commandTimeout: false,
+    });
+    expect(duplicateSocketTimeoutMs).toBe(13_000);
+  });
+
+  it('notices a dead socket of a worker early where nothing blocks', () => {
+    expect(limitsOf('worker', CONNECTION).socketTimeoutMs).toBe(3_000);
   });
 
   it('receives invalidations over RESP2', () => {
@@ -27,5 +37,28 @@ describe('ROLE_SETTINGS', () => {
   it('cannot be changed', () => {
     expect(Object.isFrozen(ROLE_SETTINGS)).toBe(true);
     expect(Object.values(ROLE_SETTINGS).every((settings) => Object.isFrozen(settings))).toBe(true);
+  });
+});
+
+describe('limitsOf', () => {
+  it('takes what is set for the role, else what the role has, else the connection', () => {
+    const roles = {
+      worker: { socketTimeoutMs: 6_000, reconnectDelayMs: 5_000 },
+      command: { commandTimeoutMs: 200 },
+    };
+    const connection = { ...CONNECTION, roles };
+
+    expect(limitsOf('worker', connection)).toEqual({
+      connectTimeoutMs: 2000,
+      commandTimeoutMs: undefined,
+      socketTimeoutMs: 6_000,
+      duplicateSocketTimeoutMs: 16_000,
+      reconnectDelayMs: 5_000,
+    });
+    expect(limitsOf('command', connection)).toMatchObject({ commandTimeoutMs: 200, socketTimeoutMs: 2000 });
+    expect(limitsOf('producer', connection)).toMatchObject({
+      commandTimeoutMs: 1500,
+      reconnectDelayMs: 1000,
+    });
   });
 });

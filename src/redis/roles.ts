@@ -1,17 +1,6 @@
-/**
- * What a connection is for. One connection serves one role, because the roles need opposite
- * settings: a request must fail fast, a worker must wait for ever.
- *
- * - `command`: the shared client and every capability
- * - `subscriber`: pub/sub
- * - `tracking`: client-side caching invalidations
- * - `producer`: queue adds from requests
- * - `worker`: BullMQ workers and events
- * - `reader`: blocking stream reads
- * - `transaction`: WATCH / MULTI / EXEC
- */
-export type ConnectionRole =
-  'command' | 'subscriber' | 'tracking' | 'producer' | 'worker' | 'reader' | 'transaction';
+import type { ConnectionRole, LimitsByRole } from '../config/index.js';
+
+export type { ConnectionRole } from '../config/index.js';
 
 /** Settings that differ between roles. */
 export interface RoleSettings {
@@ -27,6 +16,8 @@ export interface RoleSettings {
    * takes the connection's own setting; blocking roles need more than their longest block.
    */
   readonly socketTimeoutMs: 'default' | number;
+  /** The same for duplicates of the client, on which BullMQ blocks. @default as the client itself */
+  readonly duplicateSocketTimeoutMs?: number;
   /** Protocol version; 2 where RESP3 push frames are not delivered by the client. */
   readonly protocol?: 2;
 }
@@ -37,11 +28,23 @@ const FAIL_FAST: RoleSettings = Object.freeze({
   socketTimeoutMs: 'default',
 });
 
-/** Longest block of a BullMQ worker is 10 s; the socket may be silent a little longer. */
+/** The longest a command blocks: BullMQ waits for 10 s at most, and so should other readers. */
+const LONGEST_BLOCK_MS = 10_000;
+
+/** What an answer may take once it is due. */
+const SLACK_MS = 3_000;
+
 const BLOCKING: RoleSettings = Object.freeze({
   maxRetriesPerRequest: null,
   commandTimeout: false,
-  socketTimeoutMs: 15_000,
+  socketTimeoutMs: LONGEST_BLOCK_MS + SLACK_MS,
+});
+
+/** BullMQ blocks on duplicates alone; what it sends on the client itself is answered at once. */
+const WORKER: RoleSettings = Object.freeze({
+  ...BLOCKING,
+  socketTimeoutMs: SLACK_MS,
+  duplicateSocketTimeoutMs: LONGEST_BLOCK_MS + SLACK_MS,
 });
 
 const PUSHED: RoleSettings = Object.freeze({
@@ -55,8 +58,47 @@ export const ROLE_SETTINGS: Readonly<Record<ConnectionRole, RoleSettings>> = Obj
   command: FAIL_FAST,
   producer: FAIL_FAST,
   transaction: FAIL_FAST,
-  worker: BLOCKING,
+  worker: WORKER,
   reader: BLOCKING,
   subscriber: PUSHED,
   tracking: Object.freeze({ ...PUSHED, protocol: 2 as const }),
 });
+
+/** Longest wait between two attempts to connect, in milliseconds. */
+const RECONNECT_DELAY_MS = 1_000;
+
+/** Limits of one role in milliseconds; `undefined`: no such limit. */
+export interface ResolvedLimits {
+  readonly connectTimeoutMs: number;
+  readonly commandTimeoutMs: number | undefined;
+  readonly socketTimeoutMs: number;
+  readonly duplicateSocketTimeoutMs: number | undefined;
+  readonly reconnectDelayMs: number;
+}
+
+/** The limits of a role: what the application set for it, else what the role says, else the connection. */
+export function limitsOf(
+  role: ConnectionRole,
+  connection: {
+    connectTimeoutMs: number;
+    commandTimeoutMs: number;
+    socketTimeoutMs: number;
+    roles?: LimitsByRole;
+  },
+): ResolvedLimits {
+  const settings = ROLE_SETTINGS[role];
+  const own = connection.roles?.[role] ?? {};
+  const socketMs =
+    settings.socketTimeoutMs === 'default' ? connection.socketTimeoutMs : settings.socketTimeoutMs;
+  const socketTimeoutMs = own.socketTimeoutMs ?? socketMs;
+  const duplicateMs = settings.duplicateSocketTimeoutMs;
+  return {
+    connectTimeoutMs: own.connectTimeoutMs ?? connection.connectTimeoutMs,
+    commandTimeoutMs: settings.commandTimeout
+      ? (own.commandTimeoutMs ?? connection.commandTimeoutMs)
+      : undefined,
+    socketTimeoutMs,
+    duplicateSocketTimeoutMs: duplicateMs && Math.max(duplicateMs, socketTimeoutMs + LONGEST_BLOCK_MS),
+    reconnectDelayMs: own.reconnectDelayMs ?? RECONNECT_DELAY_MS,
+  };
+}

@@ -24,8 +24,10 @@ describe('createListeningClient', () => {
     expect(client.options).toMatchObject({ host: '127.0.0.1', password: 'canary', db: 0 });
   });
 
-  it('refuses tracking on a Cluster', () => {
-    expect(() => createListeningClient(target, 'tracking', 'app')).toThrow(/does not work on a Cluster/);
+  it('refuses one tracking connection for a whole Cluster', () => {
+    expect(() => createListeningClient(target, 'tracking', 'app')).toThrow(
+      /cannot track a Cluster.*registry\.tracking/,
+    );
   });
 });
 

@@ -1,10 +1,10 @@
 import { Redis } from 'ioredis';
 import { ConfigurationError } from '../common/index.js';
-import type { ResolvedConnection } from '../config/index.js';
+import type { HostPort, ResolvedConnection } from '../config/index.js';
 import { createClient, type RedisClient } from './client-factory.js';
 import type { ConnectionRole } from './roles.js';
 
-/** Roles whose connection only listens; in a Cluster they go to one node. */
+/** Roles whose connection only listens; in a Cluster each such connection goes to one node. */
 export function isListening(role: ConnectionRole): role is 'subscriber' | 'tracking' {
   return role === 'subscriber' || role === 'tracking';
 }
@@ -14,7 +14,7 @@ export function isListening(role: ConnectionRole): role is 'subscriber' | 'track
  * at any other, so a subscriber goes to one of the configured nodes, and to the next one after each
  * close: a Cluster client would subscribe on a hidden connection without role options and heartbeat.
  *
- * @throws {ConfigurationError} for tracking in a Cluster: each node reports the keys it holds itself
+ * @throws {ConfigurationError} for tracking in a Cluster: each node reports only the keys it holds
  */
 export function createListeningClient(
   target: ResolvedConnection,
@@ -24,13 +24,12 @@ export function createListeningClient(
   if (target.mode !== 'cluster') return createClient(target, role, name);
   if (role === 'tracking') {
     throw new ConfigurationError(
-      'Client-side tracking does not work on a Cluster; use a single server for it',
+      'One connection cannot track a Cluster, each master reports its own keys; use registry.tracking(name, prefixes)',
     );
   }
   const { nodes } = target;
   let index = Math.floor(Math.random() * nodes.length);
-  const single = { mode: 'single' as const, host: nodes[index]!.host, port: nodes[index]!.port, db: 0 };
-  const client = createClient(withPlace(target, single), role, name) as Redis;
+  const client = createClient(nodeOf(target, nodes[index]!), role, name) as Redis;
   client.on('close', () => {
     index = (index + 1) % nodes.length;
     const { host, port } = nodes[index]!;
@@ -39,10 +38,10 @@ export function createListeningClient(
   return client;
 }
 
-/** Keeps what a spread copy would lose: the credentials are not enumerable. */
-function withPlace(target: ResolvedConnection, place: object): ResolvedConnection {
+/** One node of a Cluster as a server of its own. Keeps what a spread copy would lose: the credentials. */
+export function nodeOf(target: ResolvedConnection, { host, port }: HostPort): ResolvedConnection {
   const { username, password, tls } = target;
-  return { ...target, ...place, username, password, tls };
+  return { ...target, mode: 'single', host, port, db: 0, username, password, tls };
 }
 
 /**

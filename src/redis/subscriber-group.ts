@@ -1,4 +1,5 @@
 import { ConfigurationError } from '../common/index.js';
+import type { HostPort } from '../config/index.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
 import type { ConnectionLogger, LogFormat } from './connection-log.js';
 import type { DeadlineQueue } from './deadline-queue.js';
@@ -7,6 +8,7 @@ import type { ManagedConnection } from './managed-connection.js';
 import type { ConnectionRole } from './roles.js';
 import { SubscriptionFaults } from './subscriber-faults.js';
 import { Subscriber } from './subscriber.js';
+import { TrackedMasters, TrackedServer, type TrackedServers } from './tracked-servers.js';
 import { TrackingConnection } from './tracking-connection.js';
 import { WakeUpChannel } from './wake-up-channel.js';
 
@@ -14,7 +16,11 @@ import { WakeUpChannel } from './wake-up-channel.js';
 export interface ListeningGroup {
   readonly name: string;
   readonly breaker: CircuitBreaker;
+  /** Whether its keys are spread over several servers. */
+  readonly isCluster: boolean;
   open(role: ConnectionRole): ManagedConnection;
+  openNode(node: HostPort): ManagedConnection;
+  closeNode(link: ManagedConnection): void;
   executor(role: ConnectionRole): RedisExecutor;
 }
 
@@ -65,9 +71,7 @@ export class ListeningConnections {
   /** The invalidations of keys under some prefixes. */
   tracking(prefixes: readonly string[]): TrackingConnection {
     if (!this.trackers) {
-      const { group, faults } = this;
-      const open = (): ManagedConnection => group.open('tracking');
-      this.trackers = new TrackingConnection({ connection: group.name, open, prefixes, faults });
+      this.trackers = new TrackingConnection({ servers: this.tracked(), prefixes, faults: this.faults });
       if (this.closed) this.trackers.close();
     } else if (this.trackers.prefixes.join('\n') !== prefixes.join('\n')) {
       throw new ConfigurationError(
@@ -75,6 +79,16 @@ export class ListeningConnections {
       );
     }
     return this.trackers;
+  }
+
+  private tracked(): TrackedServers {
+    const { group } = this;
+    if (!group.isCluster) return new TrackedServer(() => group.open('tracking'));
+    return new TrackedMasters({
+      command: () => group.open('command'),
+      openNode: (node) => group.openNode(node),
+      closeNode: (link) => group.closeNode(link),
+    });
   }
 
   /** Ends everything that waits; the connections are closed by the registry. */

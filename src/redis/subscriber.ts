@@ -79,7 +79,7 @@ interface Line {
  * The pub/sub connection to one server, shared by everything in the application that listens there.
  * Opened with the first subscription. One SUBSCRIBE per channel, however many listeners it has.
  *
- * A lost connection is noticed within 2 s, also when the peer vanished without a word; subscriptions
+ * A lost connection is noticed within 1.8 s, also when the peer vanished without a word; subscriptions
  * survive it, and every listener learns how long it may have missed messages.
  *
  * @see https://redis.io/docs/latest/develop/pubsub/

@@ -1,14 +1,8 @@
-import type { Redis } from 'ioredis';
 import { ConfigurationError } from '../common/index.js';
-import { toCallError } from './error-mapping.js';
-import { Heartbeat } from './heartbeat.js';
 import type { ManagedConnection } from './managed-connection.js';
-import { RedisCommandError } from './redis.errors.js';
-import { takeOverSubscriptions } from './subscriber-client.js';
 import type { SubscriptionFaults } from './subscriber-faults.js';
-
-/** Channel on which the server sends invalidations to clients that speak RESP2. */
-const INVALIDATIONS = '__redis__:invalidate';
+import type { TrackedServers } from './tracked-servers.js';
+import { TrackingLine } from './tracking-line.js';
 
 /** What listeners of a {@link TrackingConnection} are called with. */
 export interface TrackingEvents {
@@ -32,9 +26,8 @@ export interface TrackingSnapshot {
 
 /** What a {@link TrackingConnection} is built from. @internal */
 export interface TrackingConnectionInit {
-  connection: string;
-  /** Opens the connection of role `tracking`. */
-  open: () => ManagedConnection;
+  /** Whose changes are heard of. */
+  servers: TrackedServers;
   /** Start of the keys to be told about. */
   prefixes: readonly string[];
   faults: SubscriptionFaults;
@@ -48,15 +41,19 @@ type Listeners = { [Event in keyof TrackingEvents]: Set<(value: TrackingEvents[E
  *
  * It arms itself each time the connection is ready, and drops everything first: changes in between
  * went unnoticed. Until `disarmed` a copy is late by the way of one message; a peer that vanishes
- * without a word is noticed within 2 s, so that is the longest a copy can be stale.
+ * without a word is noticed within 1.8 s, so that is the longest a copy can be stale.
+ *
+ * In a Cluster there is one connection per master, and it is armed while all of them are: a failover
+ * disarms it, and it drops everything when the new master tells of its changes.
  *
  * @see https://redis.io/docs/latest/develop/reference/client-side-caching/ ("broadcasting mode")
  */
 export class TrackingConnection {
   private readonly listeners: Listeners = { armed: new Set(), disarmed: new Set(), invalidate: new Set() };
-  private client: Redis | undefined;
-  private heartbeat: Heartbeat | undefined;
-  private epoch = 0;
+  private readonly lines = new Map<ManagedConnection, TrackingLine>();
+  /** Of lines that are no longer. */
+  private pastTimeouts = 0;
+  private opened = false;
   private arms = 0;
   private armed = false;
   private closed = false;
@@ -81,8 +78,9 @@ export class TrackingConnection {
 
   /** Counters since the start. */
   snapshot(): TrackingSnapshot {
-    const { armed, arms, heartbeat } = this;
-    return { isArmed: armed, arms, heartbeatTimeouts: heartbeat?.timeouts ?? 0 };
+    const { armed, arms, pastTimeouts } = this;
+    const timeouts = [...this.lines.values()].reduce((sum, line) => sum + line.timeouts, pastTimeouts);
+    return { isArmed: armed, arms, heartbeatTimeouts: timeouts };
   }
 
   /**
@@ -101,57 +99,57 @@ export class TrackingConnection {
     return () => void listeners.delete(listener);
   }
 
-  /** Ends the heartbeat and disarms; the connection itself is closed by the registry. @internal */
+  /** Ends the heartbeats and disarms; the connections themselves are closed by the registry. @internal */
   close(): void {
-    this.heartbeat?.stop();
+    this.init.servers.stop();
+    for (const line of this.lines.values()) line.stop();
     this.disarm();
     this.closed = true;
   }
 
   private open(): void {
-    if (this.client || this.closed) return;
-    const { init } = this;
-    const client = takeOverSubscriptions(init.open().client, init.connection);
-    this.client = client;
-    this.heartbeat = new Heartbeat(client);
-    client.on('messageBuffer', (_channel: Buffer, keys: unknown) => this.onInvalidation(keys));
-    client.on('ready', () => void this.arm(client));
-    client.on('close', () => {
-      this.epoch += 1;
-      this.disarm();
-    });
-    if (client.status === 'ready') void this.arm(client);
+    if (this.opened || this.closed) return;
+    this.opened = true;
+    this.init.servers.follow(
+      (links) => this.adopt(links),
+      () => this.armed,
+    );
   }
 
-  /** A RESP2 connection that has subscribed takes no other command, so tracking comes first. */
-  private async arm(client: Redis): Promise<void> {
-    const { epoch } = this;
-    const prefixes = this.init.prefixes.flatMap((prefix) => ['PREFIX', prefix]);
-    try {
-      const id = await client.client('ID');
-      await client.call('CLIENT', 'TRACKING', 'ON', 'REDIRECT', String(id), 'BCAST', ...prefixes);
-      await client.subscribe(INVALIDATIONS);
-    } catch (error) {
-      if (epoch === this.epoch) this.failed(client, error);
-      return;
+  /** Other servers hold the keys from now on: what the new ones tell is heard once they are armed. */
+  private adopt(links: readonly ManagedConnection[]): void {
+    if (this.closed) return;
+    this.disarm();
+    for (const [link, line] of this.lines) {
+      if (links.includes(link)) continue;
+      line.stop();
+      this.pastTimeouts += line.timeouts;
+      this.lines.delete(link);
     }
-    if (epoch !== this.epoch || this.closed) return;
+    for (const link of links) if (!this.lines.has(link)) this.lines.set(link, this.follow(link));
+    this.armWhenAllAre();
+  }
+
+  private follow(link: ManagedConnection): TrackingLine {
+    const { prefixes, faults } = this.init;
+    return new TrackingLine({
+      link,
+      prefixes,
+      faults,
+      onArmed: () => this.armWhenAllAre(),
+      onDisarmed: () => this.disarm(),
+      onInvalidation: (keys) => {
+        if (this.armed) this.emit('invalidate', keys);
+      },
+    });
+  }
+
+  private armWhenAllAre(): void {
+    if (this.armed || this.closed || ![...this.lines.values()].every(({ isArmed }) => isArmed)) return;
     this.armed = true;
     this.arms += 1;
     this.emit('invalidate', null);
     this.emit('armed', undefined);
-  }
-
-  /** What the server refuses it refuses again; anything else is tried again on a new socket. */
-  private failed(client: Redis, cause: unknown): void {
-    const { connection, faults } = this.init;
-    const error = toCallError(cause, { connection, operation: 'tracking.arm', deadlineMs: 0 });
-    if (error instanceof RedisCommandError) faults.report('client-side tracking', error);
-    else client.stream?.destroy();
-  }
-
-  private onInvalidation(keys: unknown): void {
-    if (this.armed) this.emit('invalidate', Array.isArray(keys) ? (keys as Buffer[]) : null);
   }
 
   private disarm(): void {

@@ -2,11 +2,13 @@ import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import {
   ConnectionRegistry,
+  REDIS,
   RedisAbortedError,
   RedisOverloadedError,
   RedisTimeoutError,
   RedisUnavailableError,
   type CallOptions,
+  type RedisClient,
 } from 'rednest';
 import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
@@ -52,6 +54,20 @@ describeNative('RedisExecutor under faults', () => {
     await eventually('calls pass again', async () => (await failure(ping())) === undefined);
     expect(log.text).toMatch(/circuit open default/);
     expect(log.text).toMatch(/circuit closed default/);
+  });
+
+  it('leaves commands of the raw client their timeout while its own calls end at their deadline', async () => {
+    const raw = inject<RedisClient>(module, REDIS);
+    server.freeze();
+
+    const startedMs = performance.now();
+    const ours = failure(ping({ deadlineMs: 1000 }));
+    const theirs = failure(raw.ping());
+
+    expect(await ours).toBeInstanceOf(RedisTimeoutError);
+    expect(await theirs).toMatchObject({ message: 'Command timed out' });
+    expect(performance.now() - startedMs).toBeLessThan(1900);
+    await eventually('the call is given up with its socket', () => executor().inFlight === 0, 4000);
   });
 
   it('keeps the circuit closed when a short pause outlasts short deadlines', async () => {

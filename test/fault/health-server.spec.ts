@@ -2,7 +2,9 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from '@jest/globals';
 import { ConnectionRegistry } from 'rednest';
+import { CacheModule } from 'rednest/cache';
 import type { RedisHealthOptions } from 'rednest/health';
+import { QueueModule } from 'rednest/queue';
 import { startCluster, type TestCluster } from '../support/cluster.js';
 import { eventually } from '../support/eventually.js';
 import { answerOf, startHealth, type HealthAnswer, type HealthHarness } from '../support/health.js';
@@ -106,6 +108,51 @@ describeNative('RedisHealthIndicator and several servers', () => {
     const gone = await until('503', ({ httpStatus }) => httpStatus === 503);
 
     expect(gone.body.error).toEqual({ 'redis:cache': expect.objectContaining({ critical: true }) });
+  });
+
+  it('is ready, degraded, while only the cache has lost its server', async () => {
+    const server = await native();
+    harness = await startHealth({ url: server.url }, {}, [CacheModule.forRoot()]);
+    expect((await timed()).body).toMatchObject({
+      status: 'ok',
+      details: { redis: { critical: false, capabilities: { cache: 'optional' } } },
+    });
+
+    await server.kill();
+    const without = await until('the loss shows', ({ body }) => body.status !== 'ok');
+
+    expect(without).toMatchObject({
+      httpStatus: 200,
+      body: { status: 'degraded', details: { redis: { status: 'degraded', connected: false } } },
+    });
+  });
+
+  it('is not ready without the server of its queues, and ready when queues are said to be optional', async () => {
+    const server = await native();
+    const modules = () => [CacheModule.forRoot(), QueueModule.forRoot({ role: 'producer' })];
+    harness = await startHealth({ url: server.url }, {}, modules());
+    const lenient = await startHealth({ url: server.url }, { capabilities: { queues: false } }, modules());
+
+    try {
+      await server.kill();
+      const gone = await until('503', ({ httpStatus }) => httpStatus === 503);
+      const degraded = await answerOf(lenient.check([() => lenient.redis.areHealthy()]));
+
+      expect(gone.body.error).toMatchObject({
+        redis: { critical: true, capabilities: { cache: 'optional', queues: 'critical' } },
+      });
+      expect(degraded).toMatchObject({ httpStatus: 200, body: { status: 'degraded' } });
+    } finally {
+      await lenient.app.close();
+    }
+  });
+
+  it('refuses the start when a capability is named that is not in use', async () => {
+    const { url } = await native();
+
+    await expect(startHealth({ url }, { capabilities: { locks: true } })).rejects.toThrow(
+      /names "locks", which is not in use/,
+    );
   });
 
   it('refuses the start when a critical connection does not exist', async () => {

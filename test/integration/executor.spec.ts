@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
+import type { Redis } from 'ioredis';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import {
   ConnectionRegistry,
@@ -83,6 +84,29 @@ describe('RedisExecutor', () => {
     expect(await redis.script('EXISTS', probe.sha1)).toEqual([1]);
     await redis.script('FLUSH');
     expect(await executor().script('probe.script', probe, ['k'], ['v'])).toBe('kv');
+  });
+
+  it('leaves out the timer per command for calls that end before it would, and only for those', async () => {
+    const { options } = inject<Redis>(module, REDIS);
+    const timeoutOf = async (deadlineMs: number): Promise<number | undefined> => {
+      let seen: number | undefined;
+      await executor().run('probe.timer', (redis) => ((seen = options.commandTimeout), redis.ping()), {
+        deadlineMs,
+      });
+      return seen;
+    };
+
+    expect(await timeoutOf(1500)).toBeUndefined();
+    expect(await timeoutOf(1501)).toBe(1500);
+    await executor()
+      .run('probe.throw', () => Promise.reject(new Error('nothing sent')))
+      .catch(() => undefined);
+    await executor()
+      .run('probe.throw', () => {
+        throw new Error('nothing sent');
+      })
+      .catch(() => undefined);
+    expect(options.commandTimeout).toBe(1500);
   });
 
   it('publishes failures on its diagnostics channel', async () => {

@@ -297,6 +297,30 @@ const VARIABLES: readonly BadConfiguration[] = [
 ];
 
 const ENGINE = { start: () => Promise.reject(new Error('must not be started')) };
+const NETWORKS: readonly BadConfiguration[] = [
+  byEnv(
+    'a NAT map without a target',
+    { REDIS_CLUSTER_NODES: 'db:7000', REDIS_NAT_MAP: '10.0.0.7:6379=db:7001,10.0.0.8:6379' },
+    /REDIS_NAT_MAP entry 2 is not a pair of addresses/,
+  ),
+  byEnv(
+    'a NAT map for a single server',
+    { REDIS_HOST: 'db', REDIS_NAT_MAP: '10.0.0.7:6379=db:7001' },
+    /REDIS_NAT_MAP is set, but a single server/,
+  ),
+  byEnv('an unknown preset', { REDIS_HOST: 'db', REDIS_PRESET: 'gcp' }, /REDIS_PRESET must be aws or azure/),
+  byEnv(
+    'a server name without TLS',
+    { REDIS_HOST: 'db', REDIS_TLS_SERVERNAME: 'db.example' },
+    /REDIS_TLS_SERVERNAME is set, but TLS is off/,
+  ),
+  byEnv(
+    'REDIS_AUTO_PIPELINING=1',
+    { REDIS_HOST: 'db', REDIS_AUTO_PIPELINING: '1' },
+    /REDIS_AUTO_PIPELINING must be true or false/,
+  ),
+];
+
 const OPTIONS: readonly BadConfiguration[] = [
   byOptions('url undefined', { url: undefined }, MISSING),
   byOptions('url null', { url: null }, /Option "url" must be a text, but is null/),
@@ -423,6 +447,57 @@ const OPTIONS: readonly BadConfiguration[] = [
     /Option "environment" must be "development", "test" or "production"/,
   ),
   byOptions(
+    'a role that does not exist',
+    { host: 'db', roles: { workers: { socket: '5s' } } },
+    /Option "roles.workers" does not exist; did you mean "worker"\?/,
+  ),
+  byOptions(
+    'a command timeout for workers',
+    { host: 'db', roles: { worker: { command: '1s' } } },
+    /Option "roles.worker.command" must be left out: .* block on purpose.*, but is a text of 2/,
+  ),
+  byOptions(
+    'a socket timeout for subscribers',
+    { host: 'db', roles: { subscriber: { socket: '5s' } } },
+    /Option "roles.subscriber.socket" must be left out: .*heartbeat/,
+  ),
+  byOptions(
+    'auto-pipelining for BullMQ',
+    { host: 'db', roles: { producer: { autoPipelining: true } } },
+    /Option "roles.producer.autoPipelining" must be left out: .* never used for BullMQ, but is a boolean/,
+  ),
+  byOptions(
+    'a role whose socket is less patient than its commands',
+    { host: 'db', roles: { producer: { command: '3s' } } },
+    /Option "roles.producer" has a socket timeout of 2000 ms, which is not longer than its command timeout \(3000 ms\)/,
+  ),
+  byOptions(
+    'a role with a timeout that is no duration',
+    { host: 'db', roles: { command: { connect: 'soon' } } },
+    /Option "roles.command.connect" is a text that is no duration/,
+  ),
+  byOptions(
+    'auto-pipelining as text',
+    { host: 'db', autoPipelining: 'yes' },
+    /Option "autoPipelining" must be true or false/,
+  ),
+  byOptions(
+    'an unknown preset',
+    { host: 'db', preset: 'gcp' },
+    /Option "preset" must be "aws" or "azure" or "kubernetes"/,
+  ),
+  byOptions(
+    'a NAT map for a single server',
+    { host: 'db', natMap: { '10.0.0.7:6379': 'db:7001' } },
+    /Option "natMap" is set, but a single server is reached at the address it is given/,
+  ),
+  byOptions(
+    'a NAT map without ports',
+    { cluster: { nodes: ['db:7000'] }, natMap: { '10.0.0.7': 'db:7001' } },
+    /Option "natMap" entry 1 is not a pair of addresses; write announced-host:port=reachable-host:port/,
+  ),
+  byOptions('an empty NAT map', { cluster: { nodes: ['db:7000'] }, natMap: {} }, /Option "natMap" is empty/),
+  byOptions(
     'the embedded engine in production',
     { embedded: ENGINE },
     /embedded engine is refused in production/,
@@ -439,5 +514,6 @@ const OPTIONS: readonly BadConfiguration[] = [
 export const BAD_CONFIGURATIONS: readonly BadConfiguration[] = Object.freeze([
   ...SERVERS,
   ...VARIABLES,
+  ...NETWORKS,
   ...OPTIONS,
 ]);

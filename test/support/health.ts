@@ -23,6 +23,7 @@ export interface HealthHarness {
 export async function startHealth(
   options: RedisModuleOptions,
   health: DynamicModule | RedisHealthOptions = {},
+  capabilities: readonly DynamicModule[] = [],
 ): Promise<HealthHarness> {
   const module = 'module' in health ? health : RedisHealthModule.forRoot(health);
 
@@ -31,6 +32,7 @@ export async function startHealth(
       RedisModule.forRoot({ keyPrefix: uniquePrefix(), env: {}, logger: new TestLog(), ...options }),
       TerminusModule.forRoot({ logger: false }),
       module,
+      ...capabilities,
     ],
   })
   class TestModule {}
