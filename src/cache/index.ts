@@ -6,6 +6,14 @@ export {
   CACHE_TAG_KEYSPACE,
   type CacheKey,
 } from './cache-key.js';
+export { CACHE_MANAGER, CacheManagerModule, type CacheManagerOptions } from './cache-manager.module.js';
+export type {
+  CacheManager,
+  CacheManagerEvents,
+  CacheManagerItem,
+  CacheManagerRaw,
+  CacheManagerWrapOptions,
+} from './cache-manager.types.js';
 export { CacheMethodsModule } from './cache-methods.module.js';
 export type { CacheCounters } from './cache-recorder.js';
 export type { CacheDeletion } from './cache-writes.js';
@@ -53,6 +61,8 @@ export {
   type LoaderTimeouts,
 } from './entry.options.js';
 export type { EntryValidators } from './entry-format.js';
+export { HttpCache, type HttpCacheOptions, type PrincipalFunction } from './http-cache.decorators.js';
+export { HttpCacheInterceptor } from './http-cache.interceptor.js';
 export type { CacheLoader, LoaderContext, StaleValue } from './loader.js';
 export type { CacheCodec } from './value-codec.js';
 export {

@@ -3,11 +3,10 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { ConfigurationError } from '../common/index.js';
 import { CACHE_CONFIG, NO_CACHE, ownOperations } from './cache.decorators.js';
-import { CacheService } from './cache.service.js';
-import { getCacheToken } from './cache.tokens.js';
 import { cachedMethod } from './cached-method.js';
 import type { CacheConfigOptions } from './cached-method.options.js';
 import { MethodPlan, type MethodOperation } from './method-operation.js';
+import { namedCache } from './named-cache.js';
 
 /** What Nest knows about a provider or controller. */
 type Candidate = ReturnType<DiscoveryService['getProviders']>[number];
@@ -74,25 +73,13 @@ export class MethodExplorer {
         ...(operation.kind === 'evict' ? { cache: config?.cache } : config),
         ...operation.options,
       };
-      const cache = this.cache(options.cache, where);
+      const cache = namedCache(this.modules, options.cache, where);
       if (operation.kind === 'cacheable' && options.key === undefined)
         this.own(`${cache.name}/${where}`, type);
       return { ...operation, plan: new MethodPlan(place, options, cache) };
     });
     const call = cachedMethod(place, planned, this.logger);
     replace(instance, name, method, (...args) => call(args));
-  }
-
-  private cache(name: string | undefined, where: string): CacheService {
-    const token = name === undefined ? CacheService : getCacheToken(name);
-    try {
-      return this.modules.get<CacheService>(token, { strict: false });
-    } catch (cause) {
-      const fix =
-        name === undefined ? 'import CacheModule.forRoot()' : `import CacheModule.forFeature('${name}')`;
-      const which = name === undefined ? 'no cache' : `no cache "${name}"`;
-      throw new ConfigurationError(`${where} has ${which}: ${fix}`, { cause });
-    }
   }
 
   private own(id: string, type: unknown): void {
