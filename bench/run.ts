@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { nativeBinary, startEmbedded, startNative, type TestServer } from '../test/support/servers.js';
 import { bootBench } from './boot.bench.js';
-import { cacheBench } from './cache.bench.js';
+import { cacheBenches } from './cache.bench.js';
 import { executorBench } from './executor.bench.js';
 import { startApplication } from './lib/application.js';
 import type { Bench } from './lib/bench.js';
@@ -15,7 +15,7 @@ import { summarise } from './lib/summary.js';
 import { queueBench } from './queue.bench.js';
 import { rateLimitBench } from './rate-limit.bench.js';
 
-const BENCHES: readonly Bench[] = [executorBench, cacheBench, rateLimitBench, queueBench];
+const BENCHES: readonly Bench[] = [executorBench, ...cacheBenches, rateLimitBench, queueBench];
 
 const { values: flags } = parseArgs({
   options: {

@@ -68,43 +68,95 @@ export function noteFailure(
   observers.recorder.count(counter);
 }
 
-/** Reads what the server answered; keeps a copy in memory when that is allowed. */
-export async function receive(
+/** A copy that may be kept, or confirmed, with what the server answered. */
+export interface CopyOrder {
+  readonly ticket: ReadTicket;
+  readonly isUnchanged: boolean;
+  readonly before?: MemoryCopy | undefined;
+}
+
+/**
+ * Reads what the server answered; keeps a copy in memory when that is allowed.
+ *
+ * @returns a promise only for a value that is compressed: reads are many, and each promise costs
+ */
+export function receive(
   core: CacheCore,
   place: EntryPlace,
-  reply: { readonly nowUs: number; readonly entry: Buffer | 'same' | undefined },
-  copy?: {
-    readonly ticket: ReadTicket;
-    readonly isUnchanged: boolean;
-    readonly before?: MemoryCopy | undefined;
-  },
-): Promise<FoundValue | undefined> {
-  const { nowUs, entry } = reply;
+  nowUs: number,
+  entry: Buffer | 'same' | undefined,
+  copy?: CopyOrder,
+): FoundValue | undefined | Promise<FoundValue | undefined> {
   if (entry === undefined) {
     core.memory?.drop(place.key);
     return undefined;
   }
   if (entry === 'same') return confirmCopy(core, nowUs, copy);
   const stored = StoredEntry.parse(entry);
-  const value = stored && (await decode(place.view, stored));
-  if (!stored || !value) {
-    if (!stored || stored.version === place.view.version) noteCorrupt(core.observers);
-    return undefined;
+  if (!stored) return noteCorrupt(core.observers);
+  if (stored.version !== place.view.version) return undefined;
+  try {
+    const value = place.view.codec.decode(stored.flags, stored.bytes);
+    if (!(value instanceof Promise)) return finish(core, place, nowUs, stored, value, copy);
+    return value.then(
+      (decoded: unknown) => finish(core, place, nowUs, stored, decoded, copy),
+      () => noteCorrupt(core.observers),
+    );
+  } catch {
+    return noteCorrupt(core.observers);
   }
+}
+
+function finish(
+  core: CacheCore,
+  place: EntryPlace,
+  nowUs: number,
+  stored: StoredEntry,
+  value: unknown,
+  copy: CopyOrder | undefined,
+): FoundValue | undefined {
+  if (value === undefined) return noteCorrupt(core.observers);
   if (copy && core.memory) {
     const signals = signalsOf(place.bucket, stored.tags);
-    core.memory.keep(copy.ticket, value.value, stored, { nowUs, signals, isSuspect: !copy.isUnchanged });
+    core.memory.keep(copy.ticket, value, stored, { nowUs, signals, isSuspect: !copy.isUnchanged });
   }
-  return {
-    value: value.value,
-    stampUs: stored.stampUs,
-    softUs: stored.softUs,
-    staleForUs: nowUs - stored.softUs,
-    loadMs: stored.loadMs,
-    tags: stored.tags,
-    tier: 'redis',
-    ...stored.validators,
-  };
+  return new StoredValue(value, stored, nowUs);
+}
+
+/** A value from Redis. What is stored beside it is read when somebody asks, which is rare. */
+class StoredValue implements FoundValue {
+  readonly tier = 'redis';
+  readonly softUs: number;
+  readonly staleForUs: number;
+
+  constructor(
+    readonly value: unknown,
+    private readonly stored: StoredEntry,
+    nowUs: number,
+  ) {
+    this.softUs = stored.softUs;
+    this.staleForUs = nowUs - this.softUs;
+  }
+
+  get stampUs(): number {
+    return this.stored.stampUs;
+  }
+
+  get loadMs(): number {
+    return this.stored.loadMs;
+  }
+
+  get tags(): readonly string[] {
+    return this.stored.tags;
+  }
+
+  get etag(): string | undefined {
+    return this.stored.validators.etag;
+  }
+
+  get lastModified(): number | undefined {
+    return this.stored.validators.lastModified;
+  }
 }
 
 /** Signals that void a copy of an entry of this bucket with these tags. */
@@ -120,28 +172,14 @@ export function foundInMemory(copy: MemoryCopy): FoundValue {
   return { value, stampUs, softUs, staleForUs, loadMs, tags, tier: 'memory' };
 }
 
-function confirmCopy(
-  core: CacheCore,
-  nowUs: number,
-  copy: { ticket: ReadTicket; isUnchanged: boolean; before?: MemoryCopy | undefined } | undefined,
-): FoundValue | undefined {
+function confirmCopy(core: CacheCore, nowUs: number, copy: CopyOrder | undefined): FoundValue | undefined {
   if (!copy?.before || !core.memory) return undefined;
   const confirmed = core.memory.confirm(copy.ticket, copy.before, nowUs, !copy.isUnchanged);
   return foundInMemory(confirmed);
 }
 
-async function decode(view: CacheView, stored: StoredEntry): Promise<{ value: unknown } | undefined> {
-  if (stored.version !== view.version) return undefined;
-  try {
-    const value = view.codec.decode(stored.flags, stored.bytes);
-    const settled = value instanceof Promise ? ((await value) as unknown) : value;
-    return settled === undefined ? undefined : { value: settled };
-  } catch {
-    return undefined;
-  }
-}
-
-function noteCorrupt(observers: CacheObservers): void {
+function noteCorrupt(observers: CacheObservers): undefined {
   observers.recorder.count('corrupt');
   observers.log.faulty('corrupt');
+  return undefined;
 }

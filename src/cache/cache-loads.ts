@@ -14,7 +14,7 @@ import { Lease, LoadTokens } from './lease.js';
 import { lifetimeOf } from './lifetime.js';
 import { LoadContext, type CacheLoader, type StaleValue } from './loader.js';
 import { raceTimeout, TIMED_OUT } from './race-timeout.js';
-import type { LoadRole, RemoteLead, RemoteRead } from './remote-tier.js';
+import { toEntry, type LoadRole, type RemoteLead, type RemoteRead } from './remote-tier.js';
 
 /** What is to be loaded, and how. */
 export interface LoadPlan<T> extends EntryPlace {
@@ -311,14 +311,19 @@ export class CacheLoads {
     }
     observers.log.succeeded('read');
     const copy = ticket && { ticket, isUnchanged, before };
-    return { role: lead.role, detail: lead.detail, found: await receive(this.core, plan, lead, copy) };
+    return {
+      role: lead.role,
+      detail: lead.detail,
+      found: await receive(this.core, plan, lead.nowUs, lead.entry, copy),
+    };
   }
 
   /** Without agreement between processes each takes the lease from the other; the last one is kept. */
   private async askAlone<T>(plan: LoadPlan<T>, token: string, force: boolean): Promise<RemoteLead> {
     const { remote } = this.core;
     const { bucket, key, options } = plan;
-    const read = await remote.read(bucket, key, options.timeoutMs);
+    const [nowUs, raw] = await remote.read(bucket, key, options.timeoutMs);
+    const read = { nowUs, entry: toEntry(raw) };
     if (!force && isFresh(read)) return { ...read, role: 'fresh', detail: 0 };
     const stampUs = await remote.claim(bucket, key, token, ALONE_LEASE_MS, options.timeoutMs);
     return { ...read, role: 'lead', detail: stampUs };

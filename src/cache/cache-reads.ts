@@ -2,12 +2,14 @@ import {
   foundInMemory,
   noteFailure,
   receive,
+  type CopyOrder,
   type CacheCore,
   type CacheView,
   type EntryPlace,
   type FoundValue,
 } from './cache-core.js';
 import type { Bucket } from './cache-key.js';
+import { toEntry, type RawRead } from './remote-tier.js';
 
 /** Reads without loading. Nothing here rejects: what Redis fails to do is a miss, counted and logged. */
 export class CacheReads {
@@ -15,20 +17,25 @@ export class CacheReads {
 
   /** Reads an entry, fresh or stale, from Redis. */
   async one(place: EntryPlace, useMemory: boolean, timeoutMs: number): Promise<FoundValue | undefined> {
+    const { remote, observers } = this.core;
     const memory = useMemory ? this.core.memory : undefined;
     const before = memory?.find(place.key);
     const ticket = memory?.begin(place.key);
-    let isUnchanged = false;
+    let reply: RawRead;
+    let copy: CopyOrder | undefined;
     try {
-      const reply = await this.core.remote.read(place.bucket, place.key, timeoutMs, before?.entry.mark);
-      if (ticket) isUnchanged = memory!.end(ticket);
-      this.core.observers.log.succeeded('read');
-      return await this.counted(receive(this.core, place, reply, ticket && { ticket, isUnchanged, before }));
+      reply = await remote.read(place.bucket, place.key, timeoutMs, before?.entry.mark);
     } catch (error) {
-      if (ticket) memory!.end(ticket);
-      noteFailure(this.core.observers, 'read', 'readFailures', error);
+      noteFailure(observers, 'read', 'readFailures', error);
       return undefined;
+    } finally {
+      if (memory && ticket) copy = { ticket, isUnchanged: memory.end(ticket), before };
     }
+    observers.log.succeeded('read');
+    const received = receive(this.core, place, reply[0], toEntry(reply[1]), copy);
+    const found = received instanceof Promise ? await received : received;
+    observers.recorder.count(found !== undefined && found.staleForUs < 0 ? 'hits' : 'misses');
+    return found;
   }
 
   /** Reads entries that are fresh, one script per bucket. */
@@ -92,20 +99,14 @@ export class CacheReads {
       const entry = entries[index] ?? undefined;
       const ticket = tickets?.[index];
       const copy = ticket && { ticket, isUnchanged: unchanged[index]! };
-      const value = await receive(this.core, place, { nowUs, entry }, copy);
+      const received = receive(this.core, place, nowUs, entry, copy);
+      const value = received instanceof Promise ? await received : received;
       if (!value || value.staleForUs >= 0) continue;
       found.set(place.key, value);
       hits += 1;
     }
     observers.recorder.add('hits', hits);
     observers.recorder.add('misses', group.length - hits);
-  }
-
-  private async counted(reading: Promise<FoundValue | undefined>): Promise<FoundValue | undefined> {
-    const found = await reading;
-    const isHit = found !== undefined && found.staleForUs < 0;
-    this.core.observers.recorder.count(isHit ? 'hits' : 'misses');
-    return found;
   }
 }
 

@@ -20,6 +20,9 @@ export interface RemoteRead {
   readonly entry: Buffer | 'same' | undefined;
 }
 
+/** As {@link RemoteRead}, unopened: `1` stands for `'same'`. */
+export type RawRead = [nowUs: number, entry: Buffer | null | 1];
+
 /** Answer to a caller that asked to load. */
 export interface RemoteLead extends RemoteRead {
   readonly role: LoadRole;
@@ -59,6 +62,18 @@ type ReplyScript<Reply> = Pick<LuaScript<ScriptArguments, ScriptArguments, Reply
   readonly types?: { readonly reply: Reply };
 };
 
+/** One run of a script. */
+interface ScriptCall<Reply> {
+  readonly operation: string;
+  readonly script: ReplyScript<Reply>;
+  readonly bucket: Bucket;
+  /** How many of the parts are keys. */
+  readonly keys: number;
+  readonly parts: ScriptArguments;
+  readonly timeoutMs: number;
+  readonly idempotent: boolean;
+}
+
 /** What a call finds when the server may have changed since its bucket was compared with it. */
 const UNKNOWN_SERVER = Symbol('unknown server');
 const NO_MARK = '';
@@ -71,11 +86,10 @@ const EPOCH_RETRIES = 3;
 export class RemoteTier {
   constructor(private readonly init: RemoteTierInit) {}
 
-  /** Reads an entry that is not void; it may be stale. */
-  async read(bucket: Bucket, key: string, timeoutMs: number, mark?: Buffer): Promise<RemoteRead> {
+  /** Reads an entry that is not void; it may be stale. The reply is as the script gives it. */
+  read(bucket: Bucket, key: string, timeoutMs: number, mark?: Buffer): Promise<RawRead> {
     const parts = [bucket.state, key, mark ?? NO_MARK];
-    const [nowUs, entry] = await this.run('cache.get', scripts.READ, bucket, 2, parts, timeoutMs, true);
-    return { nowUs, entry: toEntry(entry) };
+    return this.run('cache.get', scripts.READ, bucket, 2, parts, timeoutMs, true);
   }
 
   /** Reads entries of one bucket. */
@@ -212,11 +226,20 @@ export class RemoteTier {
     await coherence.start();
     const { epoch } = identity;
     const parts = [bucket.state, bucket.all, coherence.tellChannel];
-    await this.evaluate('cache.adopt', scripts.ADOPT, 2, parts, timeoutMs, true);
+    await this.sendSource({
+      operation: 'cache.adopt',
+      script: scripts.ADOPT,
+      bucket,
+      keys: 2,
+      parts,
+      timeoutMs,
+      idempotent: true,
+    });
     bucket.adoptedIn = epoch;
   }
 
-  private async run<Reply>(
+  /** The usual case is one call and one promise; what is rare has a path of its own. */
+  private run<Reply>(
     operation: string,
     script: ReplyScript<Reply>,
     bucket: Bucket,
@@ -225,12 +248,48 @@ export class RemoteTier {
     timeoutMs: number,
     idempotent = false,
   ): Promise<Reply> {
-    for (let attempt = 0; ; attempt += 1) {
-      if (!this.init.identity.knows(bucket)) await this.adopt(bucket, timeoutMs);
-      const reply = await this.evaluate(operation, script, keys, parts, timeoutMs, idempotent, bucket);
-      if (reply !== UNKNOWN_SERVER) return reply as Reply;
-      if (attempt === EPOCH_RETRIES) throw this.unsettled(operation);
+    const { executor, identity } = this.init;
+    const call: ScriptCall<Reply> = { operation, script, bucket, keys, parts, timeoutMs, idempotent };
+    if (!identity.knows(bucket)) return this.runCarefully(call);
+    const send = (client: RedisClient): Promise<unknown> =>
+      // Looked at again when the call leaves: without a connection it may have waited.
+      identity.knows(bucket)
+        ? (client as unknown as ByteClient).evalshaBuffer(script.sha1, keys, ...parts)
+        : Promise.resolve(UNKNOWN_SERVER);
+    return executor.run(operation, send, { deadlineMs: timeoutMs, idempotent }).then(
+      (reply) => (reply === UNKNOWN_SERVER ? this.runCarefully(call) : (reply as Reply)),
+      (error: unknown) => {
+        if (isUnknownScript(error)) return this.sendSource(call);
+        throw error;
+      },
+    );
+  }
+
+  private async runCarefully<Reply>(call: ScriptCall<Reply>): Promise<Reply> {
+    const { executor, identity } = this.init;
+    const { operation, script, bucket, keys, parts, timeoutMs, idempotent } = call;
+    const send = (client: RedisClient): Promise<unknown> =>
+      identity.knows(bucket)
+        ? (client as unknown as ByteClient).evalshaBuffer(script.sha1, keys, ...parts)
+        : Promise.resolve(UNKNOWN_SERVER);
+    for (let attempt = 0; attempt < EPOCH_RETRIES; attempt += 1) {
+      if (!identity.knows(bucket)) await this.adopt(bucket, timeoutMs);
+      try {
+        const reply = await executor.run(operation, send, { deadlineMs: timeoutMs, idempotent });
+        if (reply !== UNKNOWN_SERVER) return reply as Reply;
+      } catch (error) {
+        if (isUnknownScript(error)) return this.sendSource(call);
+        throw error;
+      }
     }
+    throw this.unsettled(operation);
+  }
+
+  private sendSource<Reply>(call: ScriptCall<Reply>): Promise<Reply> {
+    const { operation, script, keys, parts, timeoutMs, idempotent } = call;
+    const send = (client: RedisClient): Promise<unknown> =>
+      (client as unknown as ByteClient).evalBuffer(script.lua, keys, ...parts);
+    return this.init.executor.run(operation, send, { deadlineMs: timeoutMs, idempotent }) as Promise<Reply>;
   }
 
   private unsettled(operation: string): RedisUnavailableError {
@@ -241,32 +300,6 @@ export class RemoteTier {
       outcome: 'not-sent',
     });
   }
-
-  /** The server is looked at again when the call leaves: without a connection it may have waited. */
-  private async evaluate<Reply>(
-    operation: string,
-    script: ReplyScript<Reply>,
-    keys: number,
-    parts: ScriptArguments,
-    timeoutMs: number,
-    idempotent: boolean,
-    bucket?: Bucket,
-  ): Promise<Reply> {
-    const { executor, identity } = this.init;
-    const options = { deadlineMs: timeoutMs, idempotent };
-    const send = (client: RedisClient): Promise<unknown> =>
-      bucket === undefined || identity.knows(bucket)
-        ? (client as unknown as ByteClient).evalshaBuffer(script.sha1, keys, ...parts)
-        : Promise.resolve(UNKNOWN_SERVER);
-    try {
-      return (await executor.run(operation, send, options)) as Reply;
-    } catch (error) {
-      if (!isUnknownScript(error)) throw error;
-      const resend = (client: RedisClient): Promise<unknown> =>
-        (client as unknown as ByteClient).evalBuffer(script.lua, keys, ...parts);
-      return (await executor.run(operation, resend, options)) as Reply;
-    }
-  }
 }
 
 const ROLES: Readonly<Record<0 | 1 | 2 | 3, LoadRole>> = Object.freeze({
@@ -276,7 +309,8 @@ const ROLES: Readonly<Record<0 | 1 | 2 | 3, LoadRole>> = Object.freeze({
   3: 'backoff',
 });
 
-function toEntry(reply: Buffer | null | 1): Buffer | 'same' | undefined {
+/** Names what the script answered. */
+export function toEntry(reply: Buffer | null | 1): Buffer | 'same' | undefined {
   if (reply === 1) return 'same';
   return reply ?? undefined;
 }

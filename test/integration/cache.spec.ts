@@ -242,6 +242,7 @@ function behaviour(startServer: () => Promise<TestServer>): void {
     subscribe(DIAGNOSTICS.cache, listen);
 
     await cache.getOrSet('k', () => 1);
+    await eventually('the value is written', () => cache.stats().writes === 1);
     await cache.get('k');
     await cache.delete('k');
     unsubscribe(DIAGNOSTICS.cache, listen);
