@@ -24,13 +24,14 @@ const { values: flags } = parseArgs({
     only: { type: 'string', multiple: true },
     server: { type: 'string', multiple: true },
     rounds: { type: 'string' },
+    scale: { type: 'string' },
     revision: { type: 'string' },
   },
 });
 
 /** Rounds per kind of server; the native one carries the figures that gates look at. */
 const ROUNDS = flags.quick ? { native: 1, embedded: 1, boot: 1 } : { native: 11, embedded: 5, boot: 9 };
-const SCALE = flags.quick ? 0.05 : 1;
+const SCALE = Number(flags.scale ?? (flags.quick ? 0.05 : 1));
 
 function isWanted(list: readonly string[] | undefined, name: string): boolean {
   return list === undefined || list.includes(name);

@@ -5,6 +5,7 @@ import type { CacheLog, CacheOperation } from './cache-log.js';
 import type { CacheCounters, CacheRecorder } from './cache-recorder.js';
 import { StoredEntry } from './entry-format.js';
 import type { Flights } from './flights.js';
+import type { LocalStates } from './local-states.js';
 import type { MemoryCopy, MemoryTier, ReadTicket } from './memory-tier.js';
 import type { PendingWrites } from './pending-writes.js';
 import type { RemoteTier } from './remote-tier.js';
@@ -21,6 +22,8 @@ export interface CacheCore {
   readonly remote: RemoteTier;
   /** Absent when the module keeps no copies. */
   readonly memory: MemoryTier | undefined;
+  /** Present when tags are checked by the process. */
+  readonly states: LocalStates | undefined;
   readonly flights: Flights;
   readonly writes: PendingWrites;
   readonly wakeUps: WakeUpChannel;

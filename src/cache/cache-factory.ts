@@ -17,6 +17,7 @@ import { CacheService, type CacheParts, type CacheViewSettings } from './cache.s
 import { Coherence } from './coherence.js';
 import { resolveEntryOptions } from './entry.options.js';
 import { Flights } from './flights.js';
+import { LocalStates } from './local-states.js';
 import { MemoryTier } from './memory-tier.js';
 import { PendingWrites } from './pending-writes.js';
 import { RemoteTier } from './remote-tier.js';
@@ -65,9 +66,11 @@ function createCore(options: ResolvedCacheOptions, registry: ConnectionRegistry,
   const { connection, namespace } = options;
   const memory = options.memory && new MemoryTier(options.memory);
   const flights = new Flights();
-  const coherence = new Coherence({ mode: options.coherence, connection, registry, memory, flights });
+  const states = options.tagCheck === 'local' ? new LocalStates(() => remote) : undefined;
+  const listeners = [memory, states].filter((each) => each !== undefined);
+  const coherence = new Coherence({ mode: options.coherence, connection, registry, listeners, flights });
   const wakeUps = registry.wakeUps(connection);
-  const remote = new RemoteTier({
+  const remote: RemoteTier = new RemoteTier({
     connection,
     executor: registry.executor(connection),
     identity: new ServerIdentity(registry.connection(connection)),
@@ -77,6 +80,7 @@ function createCore(options: ResolvedCacheOptions, registry: ConnectionRegistry,
   return {
     remote,
     memory,
+    states,
     flights,
     wakeUps,
     writes: new PendingWrites(`cache writes (${connection}, ${namespace})`),

@@ -9,6 +9,8 @@ import {
   type FoundValue,
 } from './cache-core.js';
 import type { Bucket } from './cache-key.js';
+import { StoredEntry } from './entry-format.js';
+import type { LocalState } from './local-states.js';
 import { toEntry, type RawRead } from './remote-tier.js';
 
 /** Reads without loading. Nothing here rejects: what Redis fails to do is a miss, counted and logged. */
@@ -24,7 +26,10 @@ export class CacheReads {
     let reply: RawRead;
     let copy: CopyOrder | undefined;
     try {
-      reply = await remote.read(place.bucket, place.key, timeoutMs, before?.entry.mark);
+      const local = this.core.states?.of(place.bucket);
+      reply = local
+        ? await this.readLocally(place, local, timeoutMs)
+        : await remote.read(place.bucket, place.key, timeoutMs, before?.entry.mark);
     } catch (error) {
       noteFailure(observers, 'read', 'readFailures', error);
       return undefined;
@@ -36,6 +41,16 @@ export class CacheReads {
     const found = received instanceof Promise ? await received : received;
     observers.recorder.count(found !== undefined && found.staleForUs < 0 ? 'hits' : 'misses');
     return found;
+  }
+
+  /** A plain GET, whose answer is checked here. */
+  private async readLocally(place: EntryPlace, state: LocalState, timeoutMs: number): Promise<RawRead> {
+    const raw = await this.core.remote.readRaw(place.bucket, place.key, timeoutMs);
+    const entry = raw && StoredEntry.parse(raw);
+    if (!entry) return [state.nowUs, raw];
+    const judgement = state.judge(entry);
+    if (judgement === 'void') return [state.nowUs, null];
+    return [judgement === 'stale' ? Infinity : state.nowUs, raw];
   }
 
   /** Reads entries that are fresh, one script per bucket. */

@@ -112,8 +112,9 @@ export class CacheWrites {
   }
 
   private signal(space: CacheSpace, target: InvalidationTarget): void {
-    const { flights, memory } = this.core;
+    const { flights, memory, states } = this.core;
     flights.voidAll();
+    states?.suspectAll();
     if (!memory) return;
     for (const bucket of space.buckets) {
       if (target === 'all') memory.signalled(bucket.all);

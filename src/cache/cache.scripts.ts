@@ -836,6 +836,28 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
   });
 
 /**
+ * Reads what a process needs to check entries by itself.
+ *
+ * KEYS[1] state: hash of the bucket
+ * ARGV[1] limit (number): fields at most; a larger state is not copied
+ * Reply [number, Buffer[]]: server clock in microseconds; fields and values in turn, none when there are too many
+ *
+ * Work: one HGETALL of bounded size. Needs Redis 5.
+ */
+export const STATE: LuaScript<readonly [state: string], readonly [limit: number], [number, Buffer[]]> =
+  Object.freeze({
+    name: 'state',
+    sha1: '3b0295b38c23adda01d73db988716dbfbfecbec0',
+    lua: `local function server_now()
+local time = redis.call('TIME')
+return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+local now = server_now()
+if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[1]) then return { now, {} } end
+return { now, redis.call('HGETALL', KEYS[1]) }`,
+  });
+
+/**
  * Writes an entry, and voids a load of it that is running.
  *
  * KEYS[1] state: hash of the bucket

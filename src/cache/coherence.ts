@@ -2,22 +2,23 @@ import { isRednestError } from '../common/index.js';
 import type { ConnectionRegistry, RedisClient } from '../redis/index.js';
 import { trackedPrefix } from './cache-key.js';
 import type { CacheCoherence } from './cache.options.js';
+import type { ChangeListener } from './change-listener.js';
 import type { Flights } from './flights.js';
-import type { MemoryTier } from './memory-tier.js';
 
 /** What a {@link Coherence} is built from. */
 export interface CoherenceInit {
   readonly mode: CacheCoherence;
   readonly connection: string;
   readonly registry: ConnectionRegistry;
-  readonly memory: MemoryTier | undefined;
+  /** Who wants to know; nothing is opened for nobody. */
+  readonly listeners: readonly ChangeListener[];
   readonly flights: Flights;
 }
 
 const PROBE_MS = 1_000;
 
 /**
- * Tells the memory tier what changed, by the means the server allows, and whether changes are heard of at
+ * Tells what is kept in the process what changed, by the means the server allows, and whether changes are heard of at
  * all. Started with the first call that goes to the server.
  */
 export class Coherence {
@@ -41,7 +42,7 @@ export class Coherence {
     if (this.means === undefined) this.means = await this.probe();
     if (this.started || this.means === undefined) return;
     this.started = true;
-    if (this.init.memory) this.listen(this.init.memory, this.means);
+    if (this.init.listeners.length > 0) this.listen(this.means);
   }
 
   private async probe(): Promise<'tracking' | 'pubsub' | undefined> {
@@ -55,48 +56,55 @@ export class Coherence {
     }
   }
 
-  private listen(memory: MemoryTier, means: Exclude<CacheCoherence, 'auto'>): void {
-    if (means === 'tracking') this.track(memory);
-    else if (means === 'pubsub') this.subscribe(memory);
-    else memory.arm();
+  private listen(means: Exclude<CacheCoherence, 'auto'>): void {
+    if (means === 'tracking') this.track();
+    else if (means === 'pubsub') this.subscribe();
+    else this.arm();
   }
 
-  private track(memory: MemoryTier): void {
+  private track(): void {
     const { registry, connection } = this.init;
     const tracking = registry.tracking(connection, [trackedPrefix(this.prefix)]);
     tracking.on('invalidate', (keys) => {
-      if (keys === null) this.everythingChanged(memory);
-      else for (const key of keys) this.changed(memory, key.toString('utf8'));
+      if (keys === null) this.everythingChanged();
+      else for (const key of keys) this.changed(key.toString('utf8'));
     });
-    tracking.on('armed', () => memory.arm());
-    tracking.on('disarmed', () => memory.disarm());
-    if (tracking.isArmed) memory.arm();
+    tracking.on('armed', () => this.arm());
+    tracking.on('disarmed', () => this.disarm());
+    if (tracking.isArmed) this.arm();
   }
 
-  private subscribe(memory: MemoryTier): void {
+  private subscribe(): void {
     const { registry, connection } = this.init;
     const subscriber = registry.subscriber(connection);
-    subscriber.attach(this.tellChannel, ({ text }) => this.changed(memory, text), {
-      onActive: () => memory.arm(),
+    subscriber.attach(this.tellChannel, ({ text }) => this.changed(text), {
+      onActive: () => this.arm(),
     });
-    registry.connection(connection, 'subscriber').client.on('close', () => memory.disarm());
+    registry.connection(connection, 'subscriber').client.on('close', () => this.disarm());
   }
 
-  private changed(memory: MemoryTier, key: string): void {
-    const { flights } = this.init;
-    const kind = kindOf(key);
-    if (kind === 'entry') {
-      flights.void(key);
-      memory.changed(key);
-    } else {
-      flights.voidAll();
-      memory.signalled(key);
+  private arm(): void {
+    for (const listener of this.init.listeners) listener.arm();
+  }
+
+  private disarm(): void {
+    for (const listener of this.init.listeners) listener.disarm();
+  }
+
+  private changed(key: string): void {
+    const { flights, listeners } = this.init;
+    const isEntry = kindOf(key) === 'entry';
+    if (isEntry) flights.void(key);
+    else flights.voidAll();
+    for (const listener of listeners) {
+      if (isEntry) listener.changed(key);
+      else listener.signalled(key);
     }
   }
 
-  private everythingChanged(memory: MemoryTier): void {
+  private everythingChanged(): void {
     this.init.flights.voidAll();
-    memory.suspectAll();
+    for (const listener of this.init.listeners) listener.suspectAll();
   }
 }
 

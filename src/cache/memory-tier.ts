@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import type { ChangeListener } from './change-listener.js';
 import { freezeDeep } from './freeze-deep.js';
 import type { ResolvedMemoryOptions } from './cache.options.js';
 import type { StoredEntry } from './entry-format.js';
@@ -54,7 +55,7 @@ const OVERHEAD_BYTES = 300;
  * process hears of changes; the two connections are not in step, so a read that was on its way when its
  * key changed is not kept.
  */
-export class MemoryTier {
+export class MemoryTier implements ChangeListener {
   private readonly copies: LRUCache<string, MemoryCopy>;
   private readonly pending = new Map<string, PendingReads>();
   private readonly signals = new Map<string, number>();

@@ -78,6 +78,8 @@ interface ScriptCall<Reply> {
 const UNKNOWN_SERVER = Symbol('unknown server');
 const NO_MARK = '';
 const EPOCH_RETRIES = 3;
+const STATE_MS = 1_000;
+const EMPTY = Buffer.alloc(0);
 
 /**
  * Entries in Redis: one script, and one round trip, per call and bucket. Everything here rejects with
@@ -90,6 +92,30 @@ export class RemoteTier {
   read(bucket: Bucket, key: string, timeoutMs: number, mark?: Buffer): Promise<RawRead> {
     const parts = [bucket.state, key, mark ?? NO_MARK];
     return this.run('cache.get', scripts.READ, bucket, 2, parts, timeoutMs, true);
+  }
+
+  /** Reads an entry whether or not it is void, with a plain GET; `''` stands for a key of another type. */
+  readRaw(bucket: Bucket, key: string, timeoutMs: number): Promise<Buffer | null> {
+    const { executor, identity } = this.init;
+    const send = (client: RedisClient): Promise<Buffer | null | typeof UNKNOWN_SERVER> =>
+      identity.knows(bucket) ? client.getBuffer(key) : Promise.resolve(UNKNOWN_SERVER);
+    return executor.run('cache.get', send, { deadlineMs: timeoutMs, idempotent: true }).then(
+      // Where the server has changed nothing is believed; the next read compares.
+      (reply) => (reply === UNKNOWN_SERVER ? null : reply),
+      (error: unknown) => {
+        if (replyOf(error) === 'WRONGTYPE') return EMPTY;
+        throw error;
+      },
+    );
+  }
+
+  /** Reads the state of a bucket, unless it has too many fields. */
+  async state(bucket: Bucket, maxFields: number): Promise<{ nowUs: number; fields: Map<string, string> }> {
+    const parts = [bucket.state, maxFields];
+    const [nowUs, list] = await this.run('cache.state', scripts.STATE, bucket, 1, parts, STATE_MS, true);
+    const fields = new Map<string, string>();
+    for (let at = 0; at < list.length; at += 2) fields.set(list[at]!.toString(), list[at + 1]!.toString());
+    return { nowUs, fields };
   }
 
   /** Reads entries of one bucket. */
@@ -316,5 +342,9 @@ export function toEntry(reply: Buffer | null | 1): Buffer | 'same' | undefined {
 }
 
 function isUnknownScript(error: unknown): boolean {
-  return isRednestError(error) && (error as { reply?: string }).reply === 'NOSCRIPT';
+  return replyOf(error) === 'NOSCRIPT';
+}
+
+function replyOf(error: unknown): string | undefined {
+  return isRednestError(error) ? (error as { reply?: string }).reply : undefined;
 }
