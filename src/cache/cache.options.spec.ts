@@ -49,6 +49,8 @@ describe('resolveCacheOptions', () => {
     }
 
     expect(faults).toHaveLength(10);
-    expect(faults.join()).toMatch(/"connection".*"namespace".*"ttl".*"version".*"codec".*"memory.maxEntries".*"coherence"/);
+    expect(faults.join()).toMatch(
+      /"connection".*"namespace".*"ttl".*"version".*"codec".*"memory.maxEntries".*"coherence"/,
+    );
   });
 });
