@@ -1,64 +1,232 @@
-// A cache hit: 1,000 warm keys, so that calls in flight do not share a read.
-import KeyvRedis from '@keyv/redis';
-import { createCache } from 'cache-manager';
-import { Keyv } from 'keyv';
-import { KEYS, type Bench } from './lib/bench.js';
+// The cache row by row: 1,000 warm keys, so that calls in flight do not share a read.
+import type { CacheService } from '../dist/cache/index.js';
+import type { BenchApplication } from './lib/application.js';
+import { KEYS, type Bench, type Scenario, type Variant } from './lib/bench.js';
+import { openBento, openCacheable, openCacheManager, openOwn, type Opened } from './lib/cache-peers.js';
 
 const TTL_MS = 3_600_000;
+const MANY = 100;
+const TAGGED = 10_000;
 
-/** About 200 bytes of JSON. */
+/** About 1 KB of JSON. */
 function user(id: number) {
+  const role = { name: 'editor', scope: 'tenant-1', grantedAt: '2024-05-17T09:30:00.000Z' };
   return {
     id: `user-${id}`,
     name: 'Ada Lovelace',
     email: 'ada@example.org',
-    roles: ['admin', 'editor'],
     tenant: { id: 'tenant-1', plan: 'business' },
-    createdAt: '2024-05-17T09:30:00.000Z',
+    roles: Array.from({ length: 11 }, (_, index) => ({ ...role, id: index })),
     active: true,
   };
 }
+
+const NAMES = Array.from({ length: KEYS }, (_, index) => `user-${index}`);
+const name = (index: number): string => NAMES[index % KEYS]!;
 
 function neverLoaded(): never {
   throw new Error('a warm key was missed');
 }
 
-export const cacheBench: Bench = {
-  capability: 'cache',
-  sequential: 2000,
-  concurrent: 15_000,
-  async open({ url, cache, floor }) {
-    const raw = floor();
-    const store = new Keyv({ store: new KeyvRedis(url) });
-    store.on('error', () => undefined);
-    const peer = createCache({ stores: [store] });
-    const names = Array.from({ length: KEYS }, (_, index) => `user-${index}`);
-    const name = (index: number): string => names[index % KEYS]!;
-    await Promise.all(
-      names.map(async (key, index) => {
-        await raw.set(key, JSON.stringify(user(index)), 'PX', TTL_MS);
-        await cache.set(['user', key], user(index), { ttl: TTL_MS });
-        await peer.set(key, user(index), TTL_MS);
-      }),
+/** Opens what a row needs, fills it, and closes it afterwards. */
+function row(
+  operation: string,
+  counts: { sequential: number; concurrent: number },
+  open: (
+    application: BenchApplication,
+    keep: <T extends Opened<unknown>>(opened: T) => T,
+  ) => Promise<Scenario['variants']>,
+): Bench {
+  return {
+    capability: 'cache',
+    ...counts,
+    async open(application) {
+      const opened: Opened<unknown>[] = [];
+      const variants = await open(application, (each) => {
+        opened.push(each);
+        return each;
+      });
+      return {
+        operation,
+        variants,
+        close: async () => {
+          for (const { close } of opened) await close();
+        },
+      };
+    },
+  };
+}
+
+type SetOne = (key: string, value: unknown) => Promise<unknown>;
+
+async function fill(...writers: SetOne[]): Promise<void> {
+  for (const write of writers) await Promise.all(NAMES.map((key, index) => write(key, user(index))));
+}
+
+/** Peers on Redis alone. */
+function peersOnRedis({ url }: BenchApplication, keep: <T extends Opened<unknown>>(opened: T) => T) {
+  const bento = keep(openBento(url, 'redis')).cache;
+  const manager = keep(openCacheManager(url, 'redis')).cache;
+  const cacheable = keep(openCacheable(url, 'redis')).cache;
+  return {
+    bento,
+    manager,
+    cacheable,
+    writers: [
+      (key, value) => bento.set({ key, value, ttl: TTL_MS }),
+      (key, value) => manager.set(key, value, TTL_MS),
+      (key, value) => cacheable.set(key, value, TTL_MS),
+    ] satisfies SetOne[],
+  };
+}
+
+const memoryHit = row(
+  'hit in memory, about 1 KB',
+  { sequential: 20_000, concurrent: 300_000 },
+  async (app, keep) => {
+    const raw = app.floor();
+    const { cache } = keep(await openOwn(app.url, {}));
+    const bento = keep(openBento(app.url, 'both')).cache;
+    const manager = keep(openCacheManager(app.url, 'both')).cache;
+    const cacheable = keep(openCacheable(app.url, 'both')).cache;
+    await fill(
+      (key, value) => raw.set(key, JSON.stringify(value), 'PX', TTL_MS),
+      (key, value) => cache.set(key, value as object, { ttl: TTL_MS, timeout: '30s' }),
+      (key, value) => bento.set({ key, value, ttl: TTL_MS }),
+      (key, value) => manager.set(key, value, TTL_MS),
+      (key, value) => cacheable.set(key, value, TTL_MS),
     );
-    return {
-      operation: 'hit, about 200 bytes of JSON',
-      variants: [
-        {
-          name: 'ioredis get + JSON.parse',
-          run: async (index) => JSON.parse((await raw.get(name(index)))!) as unknown,
-        },
-        { name: 'CacheService.get', run: (index) => cache.get(['user', name(index)]) },
-        {
-          name: 'CacheService.getOrSet',
-          run: (index) => cache.getOrSet(['user', name(index)], neverLoaded, { ttl: TTL_MS }),
-        },
-        { name: 'cache-manager get', run: (index) => peer.get(name(index)) },
-        { name: 'cache-manager wrap', run: (index) => peer.wrap(name(index), neverLoaded, TTL_MS) },
-      ],
-      close: async () => {
-        await peer.disconnect();
-      },
+    await inMemory(cache);
+    const floor: Variant = {
+      name: 'Map.get',
+      run: async (index) => table.get(name(index)),
     };
+    const table = new Map(NAMES.map((key, index) => [key, user(index)]));
+    return [
+      floor,
+      { name: 'CacheService.get', run: (index) => cache.get(name(index)) },
+      { name: 'CacheService.getOrSet', run: (index) => cache.getOrSet(name(index), neverLoaded) },
+      { name: 'bentocache get', run: (index) => bento.get({ key: name(index) }) },
+      { name: 'cache-manager get', run: (index) => manager.get(name(index)) },
+      { name: 'cacheable get', run: (index) => cacheable.get(name(index)) },
+    ];
   },
-};
+);
+
+/** Reads until copies of all keys are in memory, so that echoes of the writes are over. */
+async function inMemory(cache: CacheService): Promise<void> {
+  for (let missing = KEYS; missing > 0;) {
+    await Promise.all(NAMES.map((key) => cache.get(key)));
+    missing = NAMES.filter((key) => cache.peek(key) === undefined).length;
+    if (missing > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const redisHit = row(
+  'hit in Redis, about 1 KB',
+  { sequential: 2000, concurrent: 15_000 },
+  async (app, keep) => {
+    const raw = app.floor();
+    const { cache } = keep(await openOwn(app.url, { memory: false }));
+    const tagged = cache.namespace('tagged', { tags: ['users', 'tenant-1'] });
+    const local = keep(
+      await openOwn(app.url, { memory: false, tagCheck: 'local', namespace: 'local' }),
+    ).cache;
+    const { bento, manager, cacheable, writers } = peersOnRedis(app, keep);
+    await fill(
+      (key, value) => raw.set(key, JSON.stringify(value), 'PX', TTL_MS),
+      (key, value) => cache.set(key, value as object, { ttl: TTL_MS, timeout: '30s' }),
+      (key, value) => tagged.set(key, value as object, { ttl: TTL_MS, timeout: '30s' }),
+      (key, value) =>
+        local.set(key, value as object, { ttl: TTL_MS, timeout: '30s', tags: ['users', 'tenant-1'] }),
+      ...writers,
+    );
+    return [
+      {
+        name: 'ioredis get + JSON.parse',
+        run: async (index) => JSON.parse((await raw.get(name(index)))!) as unknown,
+      },
+      { name: 'CacheService.get', run: (index) => cache.get(name(index)) },
+      { name: 'CacheService.get, 2 tags', run: (index) => tagged.get(name(index)) },
+      { name: 'CacheService.get, 2 tags, local check', run: (index) => local.get(name(index)) },
+      { name: 'CacheService.getOrSet', run: (index) => cache.getOrSet(name(index), neverLoaded) },
+      { name: 'bentocache get', run: (index) => bento.get({ key: name(index) }) },
+      {
+        name: 'bentocache getOrSet',
+        run: (index) => bento.getOrSet({ key: name(index), ttl: TTL_MS, factory: neverLoaded }),
+      },
+      { name: 'cache-manager get', run: (index) => manager.get(name(index)) },
+      { name: 'cache-manager wrap', run: (index) => manager.wrap(name(index), neverLoaded, TTL_MS) },
+      { name: 'cacheable get', run: (index) => cacheable.get(name(index)) },
+      {
+        name: 'cacheable getOrSet',
+        run: (index) => cacheable.getOrSet(name(index), neverLoaded, { ttl: TTL_MS }),
+      },
+    ];
+  },
+);
+
+const readMany = row(`${MANY} keys at once`, { sequential: 200, concurrent: 800 }, async (app, keep) => {
+  const raw = app.floor();
+  const { cache } = keep(await openOwn(app.url, { memory: false }));
+  const { manager, cacheable, writers } = peersOnRedis(app, keep);
+  await fill(
+    (key, value) => raw.set(key, JSON.stringify(value), 'PX', TTL_MS),
+    (key, value) => cache.set(key, value as object, { ttl: TTL_MS, timeout: '30s' }),
+    ...writers,
+  );
+  const keys = (index: number): string[] => Array.from({ length: MANY }, (_, at) => name(index * 7 + at));
+  return [
+    {
+      name: 'ioredis mget + JSON.parse',
+      run: async (index) => (await raw.mget(keys(index))).map((text) => JSON.parse(text!) as unknown),
+    },
+    { name: 'CacheService.getMany', run: (index) => cache.getMany(keys(index)) },
+    { name: 'cache-manager mget', run: (index) => manager.mget(keys(index)) },
+    { name: 'cacheable getMany', run: (index) => cacheable.getMany(keys(index)) },
+  ];
+});
+
+const write = row('write, about 1 KB', { sequential: 2000, concurrent: 10_000 }, async (app, keep) => {
+  const raw = app.floor();
+  const { cache } = keep(await openOwn(app.url, {}));
+  const bento = keep(openBento(app.url, 'both')).cache;
+  const { manager, cacheable } = peersOnRedis(app, keep);
+  const value = user(1);
+  await cache.set('warm', value);
+  return [
+    {
+      name: 'ioredis set + JSON.stringify',
+      run: (index) => raw.set(name(index), JSON.stringify(value), 'PX', TTL_MS),
+    },
+    { name: 'CacheService.set', run: (index) => cache.set(name(index), value, { ttl: TTL_MS }) },
+    { name: 'bentocache set, with bus', run: (index) => bento.set({ key: name(index), value, ttl: TTL_MS }) },
+    { name: 'cache-manager set', run: (index) => manager.set(name(index), value, TTL_MS) },
+    { name: 'cacheable set', run: (index) => cacheable.set(name(index), value, TTL_MS) },
+  ];
+});
+
+const invalidation = row(
+  `invalidation of a tag of ${TAGGED.toLocaleString('en')} keys`,
+  { sequential: 200, concurrent: 1000 },
+  async (app, keep) => {
+    const raw = app.floor();
+    const { cache } = keep(await openOwn(app.url, { memory: false }));
+    const bento = keep(openBento(app.url, 'redis')).cache;
+    const cacheable = keep(openCacheable(app.url, 'redis', true)).cache;
+    for (let from = 0; from < TAGGED; from += KEYS) {
+      const ids = NAMES.map((_, index) => `tagged-${from + index}`);
+      await Promise.all(ids.map((key) => cache.set(key, 1, { ttl: TTL_MS, timeout: '30s', tags: ['all'] })));
+      await Promise.all(ids.map((key) => bento.set({ key, value: 1, ttl: TTL_MS, tags: ['all'] })));
+      await Promise.all(ids.map((key) => cacheable.set(key, 1, { ttl: TTL_MS, tags: ['all'] })));
+    }
+    return [
+      { name: 'ioredis incr', run: (index) => raw.incr(`version-${index % 2}`) },
+      { name: 'CacheService.deleteByTag', run: () => cache.deleteByTag('all') },
+      { name: 'bentocache deleteByTag', run: () => bento.deleteByTag({ tags: ['all'] }) },
+      { name: 'cacheable tags.invalidateTag', run: () => cacheable.tags.invalidateTag('all') },
+    ];
+  },
+);
+
+export const cacheBenches: readonly Bench[] = [memoryHit, redisHit, readMany, write, invalidation];

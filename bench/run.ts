@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { nativeBinary, startEmbedded, startNative, type TestServer } from '../test/support/servers.js';
 import { bootBench } from './boot.bench.js';
-import { cacheBench } from './cache.bench.js';
+import { cacheBenches } from './cache.bench.js';
 import { executorBench } from './executor.bench.js';
 import { startApplication } from './lib/application.js';
 import type { Bench } from './lib/bench.js';
@@ -15,7 +15,7 @@ import { summarise } from './lib/summary.js';
 import { queueBench } from './queue.bench.js';
 import { rateLimitBench } from './rate-limit.bench.js';
 
-const BENCHES: readonly Bench[] = [executorBench, cacheBench, rateLimitBench, queueBench];
+const BENCHES: readonly Bench[] = [executorBench, ...cacheBenches, rateLimitBench, queueBench];
 
 const { values: flags } = parseArgs({
   options: {
@@ -24,13 +24,14 @@ const { values: flags } = parseArgs({
     only: { type: 'string', multiple: true },
     server: { type: 'string', multiple: true },
     rounds: { type: 'string' },
+    scale: { type: 'string' },
     revision: { type: 'string' },
   },
 });
 
 /** Rounds per kind of server; the native one carries the figures that gates look at. */
 const ROUNDS = flags.quick ? { native: 1, embedded: 1, boot: 1 } : { native: 11, embedded: 5, boot: 9 };
-const SCALE = flags.quick ? 0.05 : 1;
+const SCALE = Number(flags.scale ?? (flags.quick ? 0.05 : 1));
 
 function isWanted(list: readonly string[] | undefined, name: string): boolean {
   return list === undefined || list.includes(name);

@@ -1,9 +1,10 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD } from '@nestjs/core';
 import { RedisModule, type EmbeddedEngine } from 'rednest';
-import { CacheModule } from 'rednest/cache';
+import { CacheMethodsModule, CacheModule } from 'rednest/cache';
 import { QueueModule } from 'rednest/queue';
 import { RateLimitGuard, RateLimitModule } from 'rednest/rate-limit';
+import { ActivitiesModule } from './activities/activities.module.js';
 import { CampaignsModule } from './campaigns/campaigns.module.js';
 import { HealthModule } from './health/health.module.js';
 import { NotificationsModule } from './notifications/notifications.module.js';
@@ -35,11 +36,12 @@ export class AppModule {
           ...(env['REDIS_APP_NAME'] ? {} : { app: 'campaigns' }),
         }),
         CacheModule.forRoot(),
+        CacheMethodsModule,
         RateLimitModule.forRoot({ defaultPolicies: routePolicies(settings.rateLimit) }),
         QueueModule.forRoot({ role }),
         HealthModule,
         NotificationsModule.forRole(role),
-        ...(role === 'worker' ? [] : [CampaignsModule]),
+        ...(role === 'worker' ? [] : [ActivitiesModule, CampaignsModule]),
       ],
       providers: [
         { provide: APP_GUARD, useClass: RateLimitGuard },

@@ -7,7 +7,7 @@ export interface CacheLogger {
 }
 
 /** Kind of call to Redis; each fails and recovers on its own (a full server refuses writes only). */
-export type CacheOperation = 'read' | 'write' | 'delete';
+export type CacheOperation = 'read' | 'write' | 'delete' | 'invalidate';
 
 /** Something wrong with single entries rather than with the server. */
 export type EntryFault = 'corrupt' | 'refused';
@@ -28,6 +28,7 @@ const CONSEQUENCE: Readonly<Record<CacheOperation, string>> = Object.freeze({
   read: 'values come from their loaders',
   write: 'values are not kept',
   delete: 'old values may be served until their time to live ends',
+  invalidate: 'old values may be served until their time to live ends',
 });
 
 const FAULT_TEXT: Readonly<Record<EntryFault, string>> = Object.freeze({

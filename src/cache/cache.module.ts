@@ -1,14 +1,9 @@
-import { ConfigurableModuleBuilder, Logger, Module, type DynamicModule } from '@nestjs/common';
+import { ConfigurableModuleBuilder, Module, type DynamicModule } from '@nestjs/common';
 import { ConnectionRegistry, DrainRegistry, KeyspaceRegistry } from '../redis/index.js';
-import { CACHE_KEYSPACE } from './cache-key.js';
-import { CacheLog } from './cache-log.js';
-import { CacheRecorder } from './cache-recorder.js';
-import { CacheStore } from './cache-store.js';
-import { resolveCacheOptions, type CacheOptions } from './cache.options.js';
+import { createCache } from './cache-factory.js';
+import { resolveCacheOptions, type CacheNamespaceOptions, type CacheOptions } from './cache.options.js';
 import { CacheService } from './cache.service.js';
-import { CACHE_OPTIONS } from './cache.tokens.js';
-import { FencedFlights } from './fenced-flights.js';
-import { PendingWrites } from './pending-writes.js';
+import { CACHE_OPTIONS, getCacheToken } from './cache.tokens.js';
 
 /** Settings of the module itself, needed before its options are known. */
 export interface CacheModuleExtras {
@@ -36,7 +31,12 @@ const { ConfigurableModuleClass, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
   providers: [
     {
       provide: CacheService,
-      useFactory: createCache,
+      useFactory: (
+        input: CacheOptions,
+        registry: ConnectionRegistry,
+        drain: DrainRegistry,
+        keyspaces: KeyspaceRegistry,
+      ) => createCache(resolveCacheOptions(input), { registry, drain, keyspaces }),
       inject: [CACHE_OPTIONS, ConnectionRegistry, DrainRegistry, KeyspaceRegistry],
     },
   ],
@@ -56,28 +56,31 @@ export class CacheModule extends ConfigurableModuleClass {
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
     return super.forRootAsync(options);
   }
+
+  /**
+   * Provides a named cache: a namespace with defaults of its own, on the tiers of the module. Inject it
+   * with `@InjectCache(name)`.
+   *
+   * @throws {ConfigurationError} at start-up, when the name or an option is unusable
+   * @example
+   * `@Module({ imports: [CacheModule.forFeature('users', { ttl: '5m', tags: ['users'] })] })`
+   */
+  static forFeature(name: string, options: CacheNamespaceOptions = {}): DynamicModule {
+    const token = getCacheToken(name);
+    return {
+      module: CacheFeatureModule,
+      providers: [
+        {
+          provide: token,
+          useFactory: (cache: CacheService) => cache.namespace(name, options),
+          inject: [CacheService],
+        },
+      ],
+      exports: [token],
+    };
+  }
 }
 
-function createCache(
-  input: CacheOptions,
-  registry: ConnectionRegistry,
-  drain: DrainRegistry,
-  keyspaces: KeyspaceRegistry,
-): CacheService {
-  const options = resolveCacheOptions(input);
-  const executor = registry.executor(options.connection);
-  const observers = { recorder: new CacheRecorder(), log: new CacheLog(new Logger(CacheService.name)) };
-  const writes = new PendingWrites(`cache writes (${options.connection}, ${options.namespace})`);
-  registry.capabilities.declare({ capability: 'cache', connection: options.connection, critical: false });
-  drain.register(writes);
-  keyspaces.register(CACHE_KEYSPACE);
-  const core = {
-    options,
-    keyPrefix: registry.configuration.keyPrefix,
-    store: new CacheStore(executor, options.codec, observers),
-    flights: new FencedFlights(),
-    writes,
-    observers,
-  };
-  return new CacheService(core, options.namespace);
-}
+/** Holds the named cache of one `forFeature` call. */
+@Module({})
+class CacheFeatureModule {}

@@ -1,19 +1,61 @@
-import { resolveTtl, type Ttl } from '../redis/index.js';
-import { encodeEntry } from './cache-entry.js';
-import { cacheKey, type CacheKey } from './cache-key.js';
+import type { CacheCore, CacheView, EntryPlace, FoundValue } from './cache-core.js';
+import { foundInMemory } from './cache-core.js';
+import { entryId, type CacheKey } from './cache-key.js';
+import type { CacheLoads } from './cache-loads.js';
+import type { CacheReads } from './cache-reads.js';
 import type { CacheCounters } from './cache-recorder.js';
-import type { CacheDeletion, CacheObservers, CacheStore, CacheWrite } from './cache-store.js';
+import type { CacheDeletion, CacheWrites } from './cache-writes.js';
+import type { CacheNamespaceOptions } from './cache.options.js';
 import {
-  resolveTimeout,
-  type CacheLoadOptions,
-  type CacheSetOptions,
-  type ResolvedCacheOptions,
-} from './cache.options.js';
-import type { Fence, FencedFlights, Landing } from './fenced-flights.js';
-import type { PendingWrites } from './pending-writes.js';
+  checkTags,
+  resolveEntryOptions,
+  type CacheEntryOptions,
+  type ResolvedEntryOptions,
+} from './entry.options.js';
+import type { CacheLoader } from './loader.js';
+import type { WriteBehind, WriteBehindOptions } from './write-behind.js';
+import type { WriteThrough } from './write-through.js';
 
-/** Computes a value that is not cached. `undefined` is returned to the caller and not kept. */
-export type CacheLoader<T> = () => T | Promise<T>;
+/** Settings of a read. */
+export type CacheReadOptions = Pick<CacheEntryOptions, 'memory' | 'timeout'>;
+
+/** Settings of a write. */
+export type CacheSetOptions = Pick<
+  CacheEntryOptions,
+  'ttl' | 'jitter' | 'tags' | 'grace' | 'staleWhileRevalidate' | 'notFoundTtl' | 'timeout'
+>;
+
+/** Settings of `CacheService.getOrSet`. */
+export interface CacheLoadOptions extends CacheEntryOptions {
+  /** Loads although a fresh value is there; others may answer it meanwhile. @default false */
+  forceRefresh?: boolean;
+}
+
+/** One entry of `CacheService.setMany`. */
+export interface CacheManyEntry extends CacheSetOptions {
+  readonly key: CacheKey;
+  readonly value: {} | null;
+}
+
+/** One entry of `CacheService.warmup`. */
+export interface CacheWarmupEntry<T = unknown> extends CacheLoadOptions {
+  readonly key: CacheKey;
+  readonly loader: CacheLoader<T>;
+}
+
+/** A value with what is known about it. */
+export interface CacheEntry<T> {
+  readonly value: T;
+  /** When it was loaded or set, by the server's clock, to a tenth of a second. */
+  readonly createdAt: Date;
+  /** When it becomes, or became, stale. */
+  readonly expiresAt: Date;
+  /** Whether its time to live is over. */
+  readonly isStale: boolean;
+  /** Where it was found. */
+  readonly tier: 'memory' | 'redis';
+  readonly tags: readonly string[];
+}
 
 /** What `CacheService.stats` returns: numbers since the start, and what goes on now. */
 export interface CacheStats extends CacheCounters {
@@ -23,169 +65,412 @@ export interface CacheStats extends CacheCounters {
   readonly inFlight: number;
   /** Loaded values being written behind their callers' backs now. */
   readonly pendingWrites: number;
+  /** Copies in the memory of the process. */
+  readonly memoryEntries: number;
+  /** Bytes they take, roughly. */
+  readonly memoryBytes: number;
+  /** Whether copies are served: the process hears of changes. `false` without a memory tier. */
+  readonly isCoherent: boolean;
 }
 
-/** What the views of all namespaces share. @internal */
-export interface CacheCore {
-  readonly options: ResolvedCacheOptions;
-  readonly keyPrefix: string;
-  readonly store: CacheStore;
-  readonly flights: FencedFlights;
-  readonly writes: PendingWrites;
-  readonly observers: CacheObservers;
+/** What the views of one module share. @internal */
+export interface CacheParts {
+  readonly core: CacheCore;
+  readonly reads: CacheReads;
+  readonly writes: CacheWrites;
+  readonly loads: CacheLoads;
+  readonly writeThrough: WriteThrough;
+  /** A view of another namespace, with settings over those of the module. */
+  view(name: string, options: CacheNamespaceOptions | undefined): CacheViewSettings;
+  writeBehind<T>(cache: CacheService, options: WriteBehindOptions<T>): WriteBehind<T>;
 }
 
-type LoadPlan = Omit<CacheWrite, 'text'>;
+/** A namespace and the defaults of its calls. @internal */
+export interface CacheViewSettings {
+  readonly view: CacheView;
+  readonly defaults: ResolvedEntryOptions;
+}
 
 /**
- * Cache-aside on Redis. `null` is a value, `undefined` is a miss.
+ * Cache on two tiers: the memory of the process, kept right by the server's word, and Redis. `null` is a
+ * value, `undefined` is a miss.
  *
  * Redis never fails a call: when it is slow, gone or refuses, a read is a miss after at most
  * `timeout` (250 ms), a write or delete reports `false`, and {@link stats} and the log show it.
- * What does reject: an unusable key, time to live or value, and the loader's own error.
+ * What does reject: an unusable key, option or value, and the loader's own error.
  *
  * @example
- * const user = await cache.getOrSet(['user', id], () => users.find(id), { ttl: 'short' });
+ * const user = await cache.getOrSet(['user', id], () => users.find(id), { ttl: 'short', tags: ['users'] });
  */
 export class CacheService {
+  private readonly view: CacheView;
+  private readonly defaults: ResolvedEntryOptions;
+
   /** @internal inject it, or call {@link namespace} */
   constructor(
-    private readonly core: CacheCore,
-    /** Namespace of this view. */
-    readonly name: string,
-  ) {}
+    private readonly parts: CacheParts,
+    settings: CacheViewSettings,
+  ) {
+    this.view = settings.view;
+    this.defaults = settings.defaults;
+  }
+
+  /** Namespace of this view. */
+  get name(): string {
+    return this.view.space.name;
+  }
 
   /**
-   * Reads a value; `undefined` for a miss. One round trip (GET).
+   * Reads a fresh value; `undefined` for a miss. No round trip for a copy in memory, one otherwise.
    *
-   * The type is the caller's word: entries are not validated.
+   * The type is the caller's word: values are not validated.
+   *
+   * @throws {ConfigurationError} when the key or an option is unusable
+   */
+  async get<T = unknown>(key: CacheKey, options?: CacheReadOptions): Promise<T | undefined> {
+    const place = this.place(key);
+    if (options?.memory ?? this.defaults.memory) {
+      const copy = this.inMemory(place);
+      if (copy) return copy.value as T;
+    }
+    const { memory, timeoutMs } = resolveEntryOptions(options, this.defaults);
+    const found = await this.parts.reads.one(place, memory, timeoutMs);
+    return found && found.staleForUs < 0 ? (found.value as T) : undefined;
+  }
+
+  /**
+   * Reads a value, fresh or stale, with what is known about it. Round trips as {@link get}.
+   *
+   * @throws {ConfigurationError} when the key or an option is unusable
+   */
+  async getEntry<T = unknown>(key: CacheKey, options?: CacheReadOptions): Promise<CacheEntry<T> | undefined> {
+    const place = this.place(key);
+    const { memory, timeoutMs } = resolveEntryOptions(options, this.defaults);
+    const copy = memory ? this.inMemory(place) : undefined;
+    const found = copy ? foundInMemory(copy) : await this.parts.reads.one(place, memory, timeoutMs);
+    return found && toEntry<T>(found);
+  }
+
+  /**
+   * Reads the copy in the memory of the process, if there is one that may be served. No round trip.
    *
    * @throws {ConfigurationError} when the key is unusable
    */
-  async get<T = unknown>(key: CacheKey): Promise<T | undefined> {
-    const entry = await this.core.store.read(this.keyOf(key), this.core.options.timeoutMs);
-    return entry?.value as T | undefined;
+  peek<T = unknown>(key: CacheKey): T | undefined {
+    return this.parts.core.memory?.fresh(this.place(key).key)?.value as T | undefined;
   }
 
   /**
-   * Writes a value. A load of the same key that runs in this process will not overwrite it. One
-   * round trip (SET PX).
+   * Whether a fresh value is there. Round trips as {@link get}.
+   *
+   * @throws {ConfigurationError} when the key is unusable
+   */
+  async has(key: CacheKey): Promise<boolean> {
+    return (await this.get(key)) !== undefined;
+  }
+
+  /**
+   * Writes a value. A load of the same key that is running anywhere will not overwrite it. One round trip.
    *
    * @returns whether the server confirmed it
    * @throws {CacheEncodeError} when the codec refuses the value
-   * @throws {ConfigurationError} when the key or the time to live is unusable
-   */
-  async set(key: CacheKey, value: {} | null, options: CacheSetOptions = {}): Promise<boolean> {
-    const { store, flights, options: defaults } = this.core;
-    const write: CacheWrite = {
-      key: this.keyOf(key),
-      text: encodeEntry(value, defaults.codec),
-      ttlMs: this.ttlOf(options.ttl),
-      timeoutMs: defaults.timeoutMs,
-    };
-    flights.void(write.key);
-    return store.write(write);
-  }
-
-  /**
-   * Reads a value, or computes it with `loader` and keeps it. One round trip on a hit; on a miss
-   * the value is returned as soon as it is loaded, and written behind the caller's back.
-   *
-   * Callers of the same key in this process share one read and one load, with the options of the
-   * first: they get the same object, so do not change it. The loader has no time limit of its own.
-   * A {@link set} or {@link delete} during the load wins: the loaded value still goes to those who
-   * waited for it, but it is not written, and later callers do not get it.
-   *
-   * @throws the loader's error, to everybody who waited; nothing is cached
    * @throws {ConfigurationError} when the key or an option is unusable
    */
-  async getOrSet<T>(key: CacheKey, loader: CacheLoader<T>, options: CacheLoadOptions = {}): Promise<T> {
-    const { timeout } = options;
-    const plan: LoadPlan = {
-      key: this.keyOf(key),
-      ttlMs: this.ttlOf(options.ttl),
-      timeoutMs: timeout === undefined ? this.core.options.timeoutMs : resolveTimeout(timeout),
-    };
-    return this.core.flights.run(plan.key, (fence) => this.readThrough(plan, loader, fence));
+  async set(key: CacheKey, value: {} | null, options?: CacheSetOptions): Promise<boolean> {
+    return this.parts.writes.write(this.place(key), 'set', value, this.resolve(options));
   }
 
   /**
-   * Removes entries. Loads of these keys that run in this process will not bring them back. One
-   * round trip (UNLINK).
+   * Writes a value unless a fresh one is there. One round trip.
+   *
+   * @returns whether it was written; `false` as well when the server did not confirm it
+   * @throws {CacheEncodeError} when the codec refuses the value
+   * @throws {ConfigurationError} when the key or an option is unusable
+   */
+  async add(key: CacheKey, value: {} | null, options?: CacheSetOptions): Promise<boolean> {
+    return this.parts.writes.write(this.place(key), 'add', value, this.resolve(options));
+  }
+
+  /**
+   * Reads a value, or computes it with `loader` and keeps it: one load at a time in the whole fleet. No
+   * round trip for a copy in memory, one for a hit in Redis; on a miss one before the loader, and one after
+   * it that the caller does not wait for.
+   *
+   * Callers of the same key in this process share one read and one load, with the options of the first:
+   * they get the same object, so do not change it. A {@link set}, {@link delete} or invalidation of a tag
+   * during the load wins, wherever it happens: the loaded value goes to those who asked before, but it is
+   * not kept.
+   *
+   * @throws the loader's error, when there is no stale value to stand in for it; nothing is cached
+   * @throws {CacheLoaderTimeoutError} when the loader takes longer than `loaderTimeout.hard`
+   * @throws {ConfigurationError} when the key or an option is unusable
+   */
+  async getOrSet<T>(key: CacheKey, loader: CacheLoader<T>, options?: CacheLoadOptions): Promise<T> {
+    const place = this.place(key);
+    const force = options?.forceRefresh ?? false;
+    if (!force && (options?.memory ?? this.defaults.memory)) {
+      const copy = this.inMemory(place);
+      if (copy) {
+        const eager = options?.eagerRefresh ?? this.defaults.eagerRefresh;
+        if (eager !== false) this.refreshIfDue(place, loader, options, foundInMemory(copy));
+        return copy.value as T;
+      }
+    }
+    return this.parts.loads.run(this.plan(place, loader, options, force));
+  }
+
+  /** {@link getOrSet} under the name it has in cache-manager. */
+  wrap<T>(key: CacheKey, loader: CacheLoader<T>, options?: CacheLoadOptions): Promise<T> {
+    return this.getOrSet(key, loader, options);
+  }
+
+  /**
+   * Reads fresh values. One round trip for all that are not in memory; on a Cluster one per bucket, sent
+   * together.
+   *
+   * @returns the values found, by key as given
+   * @throws {ConfigurationError} when a key is unusable
+   */
+  async getMany<T = unknown, Key extends CacheKey = CacheKey>(
+    keys: readonly Key[],
+    options?: CacheReadOptions,
+  ): Promise<Map<Key, T>> {
+    const { memory, timeoutMs } = resolveEntryOptions(options, this.defaults);
+    const places = keys.map((key) => this.place(key));
+    const found = await this.parts.reads.many(this.view, places, memory, timeoutMs);
+    const values = new Map<Key, T>();
+    for (const [index, { key }] of places.entries()) {
+      const value = found.get(key);
+      if (value) values.set(keys[index]!, value.value as T);
+    }
+    return values;
+  }
+
+  /**
+   * Writes values, sent together: one round trip each, in one flight.
+   *
+   * @returns whether the server confirmed all of them
+   * @throws {CacheEncodeError} when the codec refuses a value
+   * @throws {ConfigurationError} when a key or an option is unusable
+   */
+  async setMany(entries: Iterable<CacheManyEntry>, options?: CacheSetOptions): Promise<boolean> {
+    const writes = [...entries].map(({ key, value, ...own }) => this.set(key, value, { ...options, ...own }));
+    return (await Promise.all(writes)).every(Boolean);
+  }
+
+  /**
+   * Reads the values of many ids, and loads those that are missing with one call of `loader`. What it
+   * leaves out of its answer stays missing. Loads of other callers are not waited for; a {@link set} or
+   * {@link delete} during the load wins nevertheless.
+   *
+   * @param keyOf the key of an id
+   * @returns the values found and loaded, by id
+   * @throws the loader's error
+   * @throws {ConfigurationError} when a key or an option is unusable
+   */
+  async getOrSetMany<Id, T>(
+    ids: readonly Id[],
+    keyOf: (id: Id) => CacheKey,
+    loader: (missing: Id[]) => Promise<ReadonlyMap<Id, T>>,
+    options?: CacheLoadOptions,
+  ): Promise<Map<Id, T>> {
+    const resolved = this.resolve(options);
+    const places = new Map(ids.map((id) => [id, this.place(keyOf(id))]));
+    const all = [...places.values()];
+    const found = options?.forceRefresh
+      ? new Map<string, FoundValue>()
+      : await this.parts.reads.many(this.view, all, resolved.memory, resolved.timeoutMs);
+    const missing = [...places].filter(([, { key }]) => !found.has(key));
+    const loaded =
+      missing.length === 0 ? new Map<Id, T>() : await this.parts.loads.runMany(missing, loader, resolved);
+    const values = new Map<Id, T>();
+    for (const [id, { key }] of places) {
+      const value = found.get(key);
+      if (value) values.set(id, value.value as T);
+      else if (loaded.has(id)) values.set(id, loaded.get(id) as T);
+    }
+    return values;
+  }
+
+  /**
+   * Removes entries. Loads of these keys that are running anywhere will not bring them back. One round
+   * trip; on a Cluster one per bucket, sent together.
    *
    * @throws {ConfigurationError} when a key is unusable
    */
   async delete(...keys: readonly CacheKey[]): Promise<CacheDeletion> {
-    const targets = keys.map((key) => this.keyOf(key));
-    for (const target of targets) this.core.flights.void(target);
-    if (targets.length === 0) return { removed: 0, confirmed: true };
-    return this.core.store.remove(targets, this.core.options.timeoutMs);
+    return this.parts.writes.remove(this.places(keys), 'delete', this.defaults.timeoutMs);
   }
 
   /**
-   * The same cache under another namespace: equal keys in two namespaces do not meet. Views are
-   * cheap, and names are absolute: a view of a view is a view of the cache.
+   * Makes entries stale; what is left of their `grace` they may still stand in for a loader that fails.
+   * Round trips as {@link delete}.
    *
-   * @throws {ConfigurationError} when the name is not a non-empty string
+   * @returns `removed`: how many were fresh
+   * @throws {ConfigurationError} when a key is unusable
    */
-  namespace(name: string): CacheService {
-    cacheKey(this.core.keyPrefix, name, 'probe');
-    return new CacheService(this.core, name);
+  async expire(...keys: readonly CacheKey[]): Promise<CacheDeletion> {
+    return this.parts.writes.remove(this.places(keys), 'expire', this.defaults.timeoutMs);
   }
 
-  /** Numbers since the start, over all namespaces of this cache. */
+  /**
+   * Removes all entries with one of the tags, in this namespace, in constant time. Loads that are running
+   * will not bring them back. One round trip; on a Cluster one per bucket, sent together.
+   *
+   * @returns whether the server confirmed it
+   * @throws {ConfigurationError} when a tag is unusable
+   */
+  async deleteByTag(...tags: readonly string[]): Promise<boolean> {
+    return this.invalidate(checkTags(tags), 'delete');
+  }
+
+  /** Makes all entries with one of the tags stale; otherwise as {@link deleteByTag}. */
+  async expireByTag(...tags: readonly string[]): Promise<boolean> {
+    return this.invalidate(checkTags(tags), 'expire');
+  }
+
+  /**
+   * Removes all entries of this namespace in constant time, or makes them stale. Their memory is freed when
+   * their time to live ends. Round trips as {@link deleteByTag}.
+   *
+   * @returns whether the server confirmed it
+   */
+  async clear(options: { mode?: 'delete' | 'expire' } = {}): Promise<boolean> {
+    const { mode = 'delete' } = options;
+    return this.parts.writes.invalidate(this.view.space, 'all', mode, this.defaults.timeoutMs);
+  }
+
+  /**
+   * Writes a value to the store behind the cache, then to the cache. When the store fails, or another
+   * write of the key overtakes this one, the entry is removed. Two round trips besides the store's.
+   *
+   * @param writer writes to the store. What it answers, unless `undefined`, is the value that counts
+   * @returns the value that was written
+   * @throws the writer's error
+   * @throws {CacheEncodeError} when the codec refuses the value; the store has it, the cache does not
+   * @throws {ConfigurationError} when the key or an option is unusable
+   */
+  async writeThrough<T extends {} | null>(
+    key: CacheKey,
+    value: T,
+    writer: (value: T) => T | undefined | void | Promise<T | undefined | void>,
+    options?: CacheSetOptions,
+  ): Promise<T> {
+    return this.parts.writeThrough.write(this.place(key), value, writer, this.resolve(options));
+  }
+
+  /**
+   * Makes a buffer whose values reach the store behind the cache later, together. Keep it as long as the
+   * application runs; it is emptied at shutdown.
+   *
+   * @throws {ConfigurationError} when an option is unusable
+   */
+  writeBehind<T>(options: WriteBehindOptions<T>): WriteBehind<T> {
+    return this.parts.writeBehind(this, options);
+  }
+
+  /**
+   * The same cache under another namespace: equal keys in two namespaces do not meet, and tags and
+   * {@link clear} do not reach from one to another. Views are cheap; a view of a view is a view of the
+   * cache, with the settings of both.
+   *
+   * @throws {ConfigurationError} when the name or an option is unusable
+   */
+  namespace(name: string, options?: CacheNamespaceOptions): CacheService {
+    return new CacheService(this.parts, this.parts.view(name, options));
+  }
+
+  /**
+   * Loads what is not there yet, a few at a time, so that the first callers find it.
+   *
+   * @returns how many values are there now; a loader that fails is counted in {@link stats} and passed over
+   */
+  async warmup(entries: Iterable<CacheWarmupEntry>, options: { concurrency?: number } = {}): Promise<number> {
+    const queue = [...entries];
+    let ready = 0;
+    const worker = async (): Promise<void> => {
+      for (let entry = queue.shift(); entry; entry = queue.shift()) {
+        const { key, loader, ...own } = entry;
+        const value = await this.getOrSet(key, loader, own).catch(() => undefined);
+        if (value !== undefined) ready += 1;
+      }
+    };
+    await Promise.all(Array.from({ length: options.concurrency ?? 8 }, worker));
+    return ready;
+  }
+
+  /** Numbers since the start, over all namespaces of this module. */
   stats(): CacheStats {
-    const { observers, flights, writes } = this.core;
+    const { observers, flights, writes, memory } = this.parts.core;
     return {
       ...observers.recorder.snapshot(),
       joined: flights.joined,
       inFlight: flights.size,
       pendingWrites: writes.size,
+      memoryEntries: memory?.size ?? 0,
+      memoryBytes: memory?.bytes ?? 0,
+      isCoherent: memory?.isArmed ?? false,
     };
   }
 
-  private async readThrough<T>(plan: LoadPlan, loader: CacheLoader<T>, fence: Fence): Promise<Landing<T>> {
-    const entry = await this.core.store.read(plan.key, plan.timeoutMs);
-    if (entry) return { value: entry.value as T };
-    const value = await this.load(loader);
-    return { value, write: value === undefined ? undefined : this.writeBehind(plan, value, fence) };
-  }
-
-  private async load<T>(loader: CacheLoader<T>): Promise<T> {
-    const { recorder } = this.core.observers;
-    recorder.count('loads');
-    try {
-      return await loader();
-    } catch (error) {
-      recorder.count('loadFailures');
-      throw error;
+  private inMemory(place: EntryPlace) {
+    const { memory, observers } = this.parts.core;
+    const copy = memory?.fresh(place.key);
+    if (copy) {
+      observers.recorder.count('hits');
+      observers.recorder.count('memoryHits');
     }
+    return copy;
   }
 
-  private writeBehind(plan: LoadPlan, value: unknown, fence: Fence): Promise<boolean> | undefined {
-    const text = this.encodeLoaded(value);
-    if (text === undefined) return undefined;
-    const write = this.core.store.write({ ...plan, text }, fence);
-    this.core.writes.track(write);
-    return write;
+  private refreshIfDue<T>(
+    place: EntryPlace & { readonly id: string },
+    loader: CacheLoader<T>,
+    options: CacheLoadOptions | undefined,
+    found: FoundValue,
+  ): void {
+    const plan = this.plan(place, loader, options, true);
+    if (this.parts.loads.isDue(plan.options, found)) this.parts.loads.refresh(plan);
   }
 
-  /** The caller asked for the value, not for the cache: one that cannot be stored is not an error. */
-  private encodeLoaded(value: unknown): string | undefined {
-    try {
-      return encodeEntry(value, this.core.options.codec);
-    } catch {
-      this.core.observers.recorder.count('writeFailures');
-      this.core.observers.log.faulty('refused');
-      return undefined;
-    }
+  private plan<T>(
+    place: EntryPlace & { readonly id: string },
+    loader: CacheLoader<T>,
+    options: CacheLoadOptions | undefined,
+    force: boolean,
+  ) {
+    return { ...place, loader, options: this.resolve(options), force };
   }
 
-  private keyOf(key: CacheKey): string {
-    return cacheKey(this.core.keyPrefix, this.name, key);
+  private invalidate(tags: readonly string[], mode: 'delete' | 'expire'): Promise<boolean> {
+    if (tags.length === 0) return Promise.resolve(true);
+    return this.parts.writes.invalidate(this.view.space, tags, mode, this.defaults.timeoutMs);
   }
 
-  private ttlOf(ttl: Ttl | undefined): number {
-    return ttl === undefined ? this.core.options.ttlMs : resolveTtl(ttl);
+  private resolve(options: CacheEntryOptions | undefined): ResolvedEntryOptions {
+    return resolveEntryOptions(options, this.defaults);
   }
+
+  private places(keys: readonly CacheKey[]): EntryPlace[] {
+    return keys.map((key) => this.place(key));
+  }
+
+  private place(key: CacheKey): EntryPlace & { readonly id: string } {
+    const { view } = this;
+    const id = entryId(key);
+    const bucket = view.space.bucketOf(id);
+    return { view, id, bucket, key: bucket.entry(id) };
+  }
+}
+
+function toEntry<T>(found: FoundValue): CacheEntry<T> {
+  const { value, stampUs, softUs, staleForUs, tier, tags } = found;
+  return {
+    value: value as T,
+    createdAt: new Date(stampUs / 1000),
+    expiresAt: new Date(softUs / 1000),
+    isStale: staleForUs >= 0,
+    tier,
+    tags,
+  };
 }

@@ -38,18 +38,26 @@ export interface CircuitDiagnostic {
 
 /** Payload of {@link DIAGNOSTICS.cache}. Keys are not part of it. */
 export interface CacheDiagnostic {
-  /** What happened. `bypass`: a read failed or timed out; `corrupt`: an entry was unusable. */
+  /**
+   * What happened. `bypass`: a read failed or timed out; `corrupt`: an entry was unusable; `stale`: a stale
+   * value was answered; `wait`: another process loads; `discard`: a loaded value was overtaken and not kept.
+   */
   event:
     | 'hit'
     | 'miss'
+    | 'stale'
     | 'load'
     | 'load-error'
+    | 'wait'
     | 'write'
     | 'write-failed'
+    | 'discard'
     | 'bypass'
     | 'corrupt'
     | 'delete'
-    | 'delete-failed';
+    | 'delete-failed'
+    | 'invalidate'
+    | 'invalidate-failed';
 }
 
 /** Payload of {@link DIAGNOSTICS.rateLimit}. Identities are not part of it. */

@@ -69,8 +69,8 @@ export async function refused(cache: CacheService, value: User | undefined): Pro
   await cache.set('k', 1, { ttl: 'forever' });
   // @ts-expect-error not a unit
   await cache.set('k', 1, { ttl: '5 minutes' });
-  // @ts-expect-error one time limit for reads and writes: set it on the module
-  await cache.set('k', 1, { timeout: '1s' });
+  // @ts-expect-error a write has no loader
+  await cache.set('k', 1, { loaderTimeout: { hard: '1s' } });
   // @ts-expect-error the loader decides the type
   const wrong: string = await cache.getOrSet('k', () => 5);
   // @ts-expect-error counters are read only

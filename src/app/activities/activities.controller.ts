@@ -1,0 +1,33 @@
+import {
+  ConflictException,
+  Controller,
+  Get,
+  HttpCode,
+  HttpStatus,
+  NotFoundException,
+  Param,
+  Post,
+} from '@nestjs/common';
+import { SchemaPipe } from '../validation.js';
+import { ActivityId, type Activity, type ActivityRun } from './activity.js';
+import { ActivitiesService } from './activities.service.js';
+
+@Controller('activities/:id')
+export class ActivitiesController {
+  constructor(private readonly activities: ActivitiesService) {}
+
+  @Post('run')
+  @HttpCode(HttpStatus.ACCEPTED)
+  async run(@Param('id', new SchemaPipe(ActivityId)) id: string): Promise<ActivityRun> {
+    const run = await this.activities.run(id);
+    if (!run) throw new ConflictException('Somebody works on this activity');
+    return run;
+  }
+
+  @Get()
+  async find(@Param('id', new SchemaPipe(ActivityId)) id: string): Promise<Activity> {
+    const activity = await this.activities.find(id);
+    if (!activity) throw new NotFoundException('This activity has never run');
+    return activity;
+  }
+}

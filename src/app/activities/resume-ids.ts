@@ -1,0 +1,31 @@
+import { Injectable } from '@nestjs/common';
+import { CacheService, InjectCache } from 'rednest/cache';
+
+/** Name of the cache; see the module. */
+export const RESUME_CACHE = 'activity-resume';
+
+/** Where to continue. */
+export interface ResumeId {
+  readonly sessionId: string;
+  readonly expiresAt: Date;
+}
+
+/**
+ * Remembers which conversation with the model an activity continues, for seven days after its last run. A
+ * lost entry costs a new conversation and nothing else, which is why a cache is the right place.
+ */
+@Injectable()
+export class ResumeIds {
+  constructor(@InjectCache(RESUME_CACHE) private readonly cache: CacheService) {}
+
+  /** Conversation of an activity. */
+  async find(activityId: string): Promise<ResumeId | undefined> {
+    const entry = await this.cache.getEntry<string>([activityId]);
+    return entry && { sessionId: entry.value, expiresAt: entry.expiresAt };
+  }
+
+  /** Remembers a conversation; the seven days begin anew. */
+  async keep(activityId: string, sessionId: string): Promise<void> {
+    await this.cache.set([activityId], sessionId);
+  }
+}

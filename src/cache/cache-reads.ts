@@ -1,0 +1,145 @@
+import {
+  foundInMemory,
+  noteFailure,
+  receive,
+  type CopyOrder,
+  type CacheCore,
+  type CacheView,
+  type EntryPlace,
+  type FoundValue,
+} from './cache-core.js';
+import type { Bucket } from './cache-key.js';
+import { StoredEntry } from './entry-format.js';
+import type { LocalState } from './local-states.js';
+import { toEntry, type RawRead } from './remote-tier.js';
+
+/** Reads without loading. Nothing here rejects: what Redis fails to do is a miss, counted and logged. */
+export class CacheReads {
+  constructor(private readonly core: CacheCore) {}
+
+  /** Reads an entry, fresh or stale, from Redis. */
+  async one(place: EntryPlace, useMemory: boolean, timeoutMs: number): Promise<FoundValue | undefined> {
+    const { remote, observers } = this.core;
+    const memory = useMemory ? this.core.memory : undefined;
+    const before = memory?.find(place.key);
+    const ticket = memory?.begin(place.key);
+    let reply: RawRead;
+    let copy: CopyOrder | undefined;
+    try {
+      const local = this.core.states?.of(place.bucket);
+      reply = local
+        ? await this.readLocally(place, local, timeoutMs)
+        : await remote.read(place.bucket, place.key, timeoutMs, before?.entry.mark);
+    } catch (error) {
+      noteFailure(observers, 'read', 'readFailures', error);
+      return undefined;
+    } finally {
+      if (memory && ticket) copy = { ticket, isUnchanged: memory.end(ticket), before };
+    }
+    observers.log.succeeded('read');
+    const received = receive(this.core, place, reply[0], toEntry(reply[1]), copy);
+    const found = received instanceof Promise ? await received : received;
+    observers.recorder.count(found !== undefined && found.staleForUs < 0 ? 'hits' : 'misses');
+    return found;
+  }
+
+  /** A plain GET, whose answer is checked here. */
+  private async readLocally(place: EntryPlace, state: LocalState, timeoutMs: number): Promise<RawRead> {
+    const raw = await this.core.remote.readRaw(place.bucket, place.key, timeoutMs);
+    const entry = raw && StoredEntry.parse(raw);
+    if (!entry) return [state.nowUs, raw];
+    const judgement = state.judge(entry);
+    if (judgement === 'void') return [state.nowUs, null];
+    return [judgement === 'stale' ? Infinity : state.nowUs, raw];
+  }
+
+  /** Reads entries that are fresh, one script per bucket. */
+  async many(
+    view: CacheView,
+    places: readonly EntryPlace[],
+    useMemory: boolean,
+    timeoutMs: number,
+  ): Promise<Map<string, FoundValue>> {
+    const found = new Map<string, FoundValue>();
+    const missing = useMemory ? this.fromMemory(places, found) : places;
+    const groups = groupByBucket(missing);
+    await Promise.all(
+      [...groups].map(([bucket, group]) => this.group(bucket, group, useMemory, timeoutMs, found)),
+    );
+    return found;
+  }
+
+  private fromMemory(places: readonly EntryPlace[], found: Map<string, FoundValue>): EntryPlace[] {
+    const { memory, observers } = this.core;
+    if (!memory) return [...places];
+    const missing: EntryPlace[] = [];
+    for (const place of places) {
+      const copy = memory.fresh(place.key);
+      if (copy) found.set(place.key, foundInMemory(copy));
+      else missing.push(place);
+    }
+    observers.recorder.add('hits', found.size);
+    observers.recorder.add('memoryHits', found.size);
+    return missing;
+  }
+
+  private async group(
+    bucket: Bucket,
+    group: readonly EntryPlace[],
+    useMemory: boolean,
+    timeoutMs: number,
+    found: Map<string, FoundValue>,
+  ): Promise<void> {
+    const { remote, observers } = this.core;
+    const memory = useMemory ? this.core.memory : undefined;
+    const tickets = memory && group.map(({ key }) => memory.begin(key));
+    const unchanged: boolean[] = [];
+    let reply: Awaited<ReturnType<typeof remote.readMany>>;
+    try {
+      reply = await remote.readMany(
+        bucket,
+        group.map(({ key }) => key),
+        timeoutMs,
+      );
+    } catch (error) {
+      noteFailure(observers, 'read', 'readFailures', error);
+      return;
+    } finally {
+      if (memory && tickets) unchanged.push(...tickets.map((ticket) => memory.end(ticket)));
+    }
+    observers.log.succeeded('read');
+    const { nowUs, entries } = reply;
+    let hits = 0;
+    for (const [index, place] of group.entries()) {
+      const entry = entries[index] ?? undefined;
+      const ticket = tickets?.[index];
+      const copy = ticket && { ticket, isUnchanged: unchanged[index]! };
+      const received = receive(this.core, place, nowUs, entry, copy);
+      const value = received instanceof Promise ? await received : received;
+      if (!value || value.staleForUs >= 0) continue;
+      found.set(place.key, value);
+      hits += 1;
+    }
+    observers.recorder.add('hits', hits);
+    observers.recorder.add('misses', group.length - hits);
+  }
+}
+
+/** Keys of one script; its arguments have to fit on the stack of the interpreter. */
+const MAX_KEYS = 500;
+
+/** Sorts entries by bucket, in groups that one script can take. */
+export function groupByBucket(places: readonly EntryPlace[]): [Bucket, EntryPlace[]][] {
+  const open = new Map<Bucket, EntryPlace[]>();
+  const groups: [Bucket, EntryPlace[]][] = [];
+  for (const place of places) {
+    let group = open.get(place.bucket);
+    if (!group || group.length === MAX_KEYS) {
+      group = [];
+      open.set(place.bucket, group);
+      groups.push([place.bucket, group]);
+    }
+    group.push(place);
+  }
+  return groups;
+}

@@ -1,0 +1,128 @@
+import { groupByBucket } from './cache-reads.js';
+import { noteFailure, type CacheCore, type EntryPlace } from './cache-core.js';
+import type { CacheSpace } from './cache-key.js';
+import type { ResolvedEntryOptions } from './entry.options.js';
+import { encodeBody } from './entry-format.js';
+import { lifetimeOf } from './lifetime.js';
+import type { InvalidationTarget } from './remote-tier.js';
+import type { EncodedValue } from './value-codec.js';
+
+/** Result of a delete. */
+export interface CacheDeletion {
+  /** Entries that were there and are gone. Those of parts that were not confirmed are not counted. */
+  readonly removed: number;
+  /**
+   * Whether the server answered. `false`: some entries may still be there, until their time to live
+   * ends; repeat the call or shorten the time to live where that matters.
+   */
+  readonly confirmed: boolean;
+}
+
+/** Writes and invalidations. Nothing here rejects but for a value that cannot be encoded. */
+export class CacheWrites {
+  constructor(private readonly core: CacheCore) {}
+
+  /** @returns whether the server confirmed it and, for `add`, nothing fresh was there */
+  async write(
+    place: EntryPlace,
+    mode: 'set' | 'add',
+    value: unknown,
+    options: ResolvedEntryOptions,
+  ): Promise<boolean> {
+    const { remote, observers } = this.core;
+    const { view, bucket, key } = place;
+    // Encoded at once: the caller may change the object after the call.
+    const encoded = view.codec.encode(value);
+    this.touch(key);
+    try {
+      const compressed = view.codec.compress(encoded);
+      const { flags, bytes } = isPromise(compressed) ? await compressed : compressed;
+      const body = encodeBody({ flags, version: view.version, loadMs: 0, tags: options.tags }, bytes);
+      const life = lifetimeOf(options, value);
+      const { stampUs } = await remote.write(bucket, key, { mode, body, ...life }, options.timeoutMs);
+      observers.log.succeeded('write');
+      if (stampUs === 0) return false;
+      observers.recorder.count('writes');
+      return true;
+    } catch (error) {
+      noteFailure(observers, 'write', 'writeFailures', error);
+      return false;
+    } finally {
+      this.touch(key);
+    }
+  }
+
+  /** Deletes entries, or makes them stale. */
+  async remove(
+    places: readonly EntryPlace[],
+    mode: 'delete' | 'expire',
+    timeoutMs: number,
+  ): Promise<CacheDeletion> {
+    const { remote, observers } = this.core;
+    for (const { key } of places) this.touch(key);
+    const counts = await Promise.allSettled(
+      groupByBucket(places).map(([bucket, group]) =>
+        remote.remove(
+          bucket,
+          group.map(({ key }) => key),
+          mode,
+          timeoutMs,
+        ),
+      ),
+    );
+    for (const { key } of places) this.touch(key);
+    const removed = counts.reduce((sum, count) => sum + (count.status === 'fulfilled' ? count.value : 0), 0);
+    const failed = counts.find((count) => count.status === 'rejected');
+    if (failed) {
+      noteFailure(observers, 'delete', 'deleteFailures', failed.reason);
+    } else if (counts.length > 0) {
+      observers.log.succeeded('delete');
+      observers.recorder.count('deletes');
+    }
+    return { removed, confirmed: !failed };
+  }
+
+  /** Voids the entries with a tag, or all of a namespace, or makes them stale. @returns whether confirmed */
+  async invalidate(
+    space: CacheSpace,
+    target: InvalidationTarget,
+    mode: 'delete' | 'expire',
+    timeoutMs: number,
+  ): Promise<boolean> {
+    const { remote, observers } = this.core;
+    this.signal(space, target);
+    const results = await Promise.allSettled(
+      space.buckets.map((bucket) => remote.invalidate(bucket, target, mode, timeoutMs)),
+    );
+    this.signal(space, target);
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed) {
+      noteFailure(observers, 'invalidate', 'invalidationFailures', failed.reason);
+      return false;
+    }
+    observers.log.succeeded('invalidate');
+    observers.recorder.count('invalidations');
+    return true;
+  }
+
+  /** This process must not answer from what it knew before. */
+  touch(key: string): void {
+    this.core.flights.void(key);
+    this.core.memory?.changed(key);
+  }
+
+  private signal(space: CacheSpace, target: InvalidationTarget): void {
+    const { flights, memory, states } = this.core;
+    flights.voidAll();
+    states?.suspectAll();
+    if (!memory) return;
+    for (const bucket of space.buckets) {
+      if (target === 'all') memory.signalled(bucket.all);
+      else for (const tag of target) memory.signalled(bucket.tag(tag));
+    }
+  }
+}
+
+function isPromise(value: EncodedValue | Promise<EncodedValue>): value is Promise<EncodedValue> {
+  return typeof (value as Promise<EncodedValue>).then === 'function';
+}

@@ -1,0 +1,114 @@
+import { isRednestError } from '../common/index.js';
+import type { ConnectionRegistry, RedisClient } from '../redis/index.js';
+import { trackedPrefix } from './cache-key.js';
+import type { CacheCoherence } from './cache.options.js';
+import type { ChangeListener } from './change-listener.js';
+import type { Flights } from './flights.js';
+
+/** What a {@link Coherence} is built from. */
+export interface CoherenceInit {
+  readonly mode: CacheCoherence;
+  readonly connection: string;
+  readonly registry: ConnectionRegistry;
+  /** Who wants to know; nothing is opened for nobody. */
+  readonly listeners: readonly ChangeListener[];
+  readonly flights: Flights;
+}
+
+const PROBE_MS = 1_000;
+
+/**
+ * Tells what is kept in the process what changed, by the means the server allows, and whether changes are heard of at
+ * all. Started with the first call that goes to the server.
+ */
+export class Coherence {
+  private means: Exclude<CacheCoherence, 'auto'> | undefined;
+  private started = false;
+  private readonly prefix: string;
+
+  constructor(private readonly init: CoherenceInit) {
+    this.prefix = init.registry.configuration.keyPrefix;
+    if (init.mode !== 'auto') this.means = init.mode;
+  }
+
+  /** Channel on which writers tell of changes; empty when the server does that by itself. */
+  get tellChannel(): string {
+    return this.means === 'tracking' || this.means === 'none' ? '' : `${this.prefix}:cache-changes`;
+  }
+
+  /** Finds the means, once, and begins to listen. A server that does not answer is asked again next time. */
+  async start(): Promise<void> {
+    if (this.started) return;
+    if (this.means === undefined) this.means = await this.probe();
+    if (this.started || this.means === undefined) return;
+    this.started = true;
+    if (this.init.listeners.length > 0) this.listen(this.means);
+  }
+
+  private async probe(): Promise<'tracking' | 'pubsub' | undefined> {
+    const executor = this.init.registry.executor(this.init.connection);
+    const ask = (client: RedisClient): Promise<unknown> => client.call('CLIENT', 'TRACKINGINFO');
+    try {
+      await executor.run('cache.coherence', ask, { deadlineMs: PROBE_MS, idempotent: true });
+      return 'tracking';
+    } catch (error) {
+      return isRednestError(error, 'ERR_REDIS_COMMAND') ? 'pubsub' : undefined;
+    }
+  }
+
+  private listen(means: Exclude<CacheCoherence, 'auto'>): void {
+    if (means === 'tracking') this.track();
+    else if (means === 'pubsub') this.subscribe();
+    else this.arm();
+  }
+
+  private track(): void {
+    const { registry, connection } = this.init;
+    const tracking = registry.tracking(connection, [trackedPrefix(this.prefix)]);
+    tracking.on('invalidate', (keys) => {
+      if (keys === null) this.everythingChanged();
+      else for (const key of keys) this.changed(key.toString('utf8'));
+    });
+    tracking.on('armed', () => this.arm());
+    tracking.on('disarmed', () => this.disarm());
+    if (tracking.isArmed) this.arm();
+  }
+
+  private subscribe(): void {
+    const { registry, connection } = this.init;
+    const subscriber = registry.subscriber(connection);
+    subscriber.attach(this.tellChannel, ({ text }) => this.changed(text), {
+      onActive: () => this.arm(),
+    });
+    registry.connection(connection, 'subscriber').client.on('close', () => this.disarm());
+  }
+
+  private arm(): void {
+    for (const listener of this.init.listeners) listener.arm();
+  }
+
+  private disarm(): void {
+    for (const listener of this.init.listeners) listener.disarm();
+  }
+
+  private changed(key: string): void {
+    const { flights, listeners } = this.init;
+    const isEntry = kindOf(key) === 'entry';
+    if (isEntry) flights.void(key);
+    else flights.voidAll();
+    for (const listener of listeners) {
+      if (isEntry) listener.changed(key);
+      else listener.signalled(key);
+    }
+  }
+
+  private everythingChanged(): void {
+    this.init.flights.voidAll();
+    for (const listener of this.init.listeners) listener.suspectAll();
+  }
+}
+
+/** What stands after the hash tag: `entry:<key>`, or a signal. */
+function kindOf(key: string): 'entry' | 'signal' {
+  return key.startsWith('entry:', key.indexOf('}:') + 2) ? 'entry' : 'signal';
+}

@@ -1,0 +1,67 @@
+/** What became of a loaded value: kept, overtaken by a newer write or invalidation, or not known. */
+export type Verdict = 'kept' | 'overtaken' | 'unknown';
+
+/** A read or load that callers share. */
+export interface Flight<T> {
+  readonly value: Promise<T>;
+  /** Settles after {@link value}; never rejects. */
+  verdict: Promise<Verdict> | Verdict;
+}
+
+/** Reads and loads that are running, by key of the entry. */
+export class Flights {
+  private readonly running = new Map<string, Flight<unknown>>();
+  private joinedCount = 0;
+
+  /** Running now. */
+  get size(): number {
+    return this.running.size;
+  }
+
+  /** Callers so far that shared the work of another. */
+  get joined(): number {
+    return this.joinedCount;
+  }
+
+  /**
+   * Shares the running work of `key`, or starts it. Who joins began after the work did, so a value that
+   * was overtaken in between is too old for them: they start anew.
+   */
+  async run<T>(key: string, start: (flight: Flight<T>) => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt += 1) {
+      const running = this.running.get(key) as Flight<T> | undefined;
+      if (!running) return this.launch(key, start).value;
+      this.joinedCount += 1;
+      const value = await running.value;
+      const { verdict } = running;
+      if ((typeof verdict === 'string' ? verdict : await verdict) !== 'overtaken') return value;
+      if (attempt === MAX_RESTARTS) return value;
+      if (this.running.get(key) === running) this.running.delete(key);
+    }
+  }
+
+  /** The key changed: whoever asks from now on starts anew. */
+  void(key: string): void {
+    this.running.delete(key);
+  }
+
+  /** Anything may have changed. */
+  voidAll(): void {
+    this.running.clear();
+  }
+
+  private launch<T>(key: string, start: (flight: Flight<T>) => Promise<T>): Flight<T> {
+    const flight: { value: Promise<T>; verdict: Promise<Verdict> | Verdict } = {
+      value: undefined as unknown as Promise<T>,
+      verdict: 'unknown',
+    };
+    flight.value = start(flight).finally(() => {
+      if (this.running.get(key) === flight) this.running.delete(key);
+    });
+    this.running.set(key, flight as Flight<unknown>);
+    return flight;
+  }
+}
+
+/** A key that changes faster than it loads would keep callers for ever. */
+const MAX_RESTARTS = 3;

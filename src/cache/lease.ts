@@ -1,0 +1,82 @@
+import { randomBytes } from 'node:crypto';
+import { noteFailure, type CacheCore, type EntryPlace } from './cache-core.js';
+import type { Verdict } from './flights.js';
+import type { Lifetime } from './remote-tier.js';
+
+/** Makes tokens that no other load has. None is the beginning of another, which the scripts rely on. */
+export class LoadTokens {
+  private readonly process = randomBytes(8).toString('hex');
+  private count = 0;
+
+  /** A new one. */
+  next(): string {
+    this.count += 1;
+    return `${this.process}.${this.count};`;
+  }
+}
+
+/** What a {@link Lease} was given for. */
+export interface LeaseTerms {
+  readonly token: string;
+  /** Stamp of the load in microseconds of the server's clock. */
+  readonly stampUs: number;
+  readonly leaseMs: number;
+  readonly timeoutMs: number;
+}
+
+/**
+ * The right to load one entry. Renewed while it is held, so that a slow load keeps it and a dead
+ * process loses it; taken away by whoever writes or deletes the entry.
+ */
+export class Lease {
+  private readonly renewal: NodeJS.Timeout;
+
+  constructor(
+    private readonly core: CacheCore,
+    private readonly place: EntryPlace,
+    private readonly terms: LeaseTerms,
+  ) {
+    this.renewal = setInterval(() => void this.renew(), Math.max(30, terms.leaseMs / 3));
+    this.renewal.unref();
+  }
+
+  /** Writes what was loaded, and gives the right back. Never rejects. */
+  async fill(body: Buffer, life: Lifetime): Promise<Verdict> {
+    clearInterval(this.renewal);
+    const { remote, observers } = this.core;
+    const { bucket, key } = this.place;
+    const { token, stampUs, timeoutMs } = this.terms;
+    try {
+      const { isKept } = await remote.fill(bucket, key, { token, stampUs, body, ...life }, timeoutMs);
+      observers.log.succeeded('write');
+      observers.recorder.count(isKept ? 'writes' : 'discardedWrites');
+      return isKept ? 'kept' : 'overtaken';
+    } catch (error) {
+      noteFailure(observers, 'write', 'writeFailures', error);
+      return 'unknown';
+    } finally {
+      this.core.memory?.changed(key);
+    }
+  }
+
+  /** Gives the right back without a value; with a back-off nobody gets it for that long. Never rejects. */
+  async release(backoffMs: number): Promise<Verdict> {
+    clearInterval(this.renewal);
+    const { bucket, key } = this.place;
+    const { token, timeoutMs } = this.terms;
+    try {
+      await this.core.remote.release(bucket, key, token, backoffMs, timeoutMs);
+    } catch {
+      // It ends by itself.
+    }
+    return 'unknown';
+  }
+
+  /** A renewal that fails leaves the lease to its end; what is loaded is then refused by the server. */
+  private async renew(): Promise<void> {
+    const { bucket, key } = this.place;
+    const { token, leaseMs } = this.terms;
+    const isHeld = await this.core.remote.renew(bucket, key, token, leaseMs).catch(() => true);
+    if (!isHeld) clearInterval(this.renewal);
+  }
+}

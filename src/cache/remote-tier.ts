@@ -1,0 +1,350 @@
+import { isRednestError } from '../common/index.js';
+import {
+  RedisUnavailableError,
+  type LuaScript,
+  type RedisClient,
+  type RedisExecutor,
+  type ScriptArguments,
+} from '../redis/index.js';
+import type { Bucket } from './cache-key.js';
+import * as scripts from './cache.scripts.js';
+import type { Coherence } from './coherence.js';
+import type { ServerIdentity } from './server-identity.js';
+
+/** Role of a caller that asked to load: `lead` loads, `wait` for another, `backoff`: nobody for now. */
+export type LoadRole = 'fresh' | 'lead' | 'wait' | 'backoff';
+
+/** A read: the server's clock in microseconds, and the entry; `'same'` when the caller's copy is right. */
+export interface RemoteRead {
+  readonly nowUs: number;
+  readonly entry: Buffer | 'same' | undefined;
+}
+
+/** As {@link RemoteRead}, unopened: `1` stands for `'same'`. */
+export type RawRead = [nowUs: number, entry: Buffer | null | 1];
+
+/** Answer to a caller that asked to load. */
+export interface RemoteLead extends RemoteRead {
+  readonly role: LoadRole;
+  /** Stamp of the load for `lead`, milliseconds that `wait` and `backoff` last. */
+  readonly detail: number;
+}
+
+/** How long an entry lives. */
+export interface Lifetime {
+  readonly ttlMs: number;
+  /** How long it is kept after that. */
+  readonly keepMs: number;
+}
+
+/** An invalidation: of everything, or of tags. */
+export type InvalidationTarget = readonly string[] | 'all';
+
+/** What a {@link RemoteTier} is built from. */
+export interface RemoteTierInit {
+  /** Name of the connection, for errors. */
+  readonly connection: string;
+  readonly executor: RedisExecutor;
+  readonly identity: ServerIdentity;
+  /** Channel on which waiters are woken. */
+  readonly wakeChannel: string;
+  readonly coherence: Coherence;
+}
+
+/** Client with replies as bytes, which the typed one lacks for scripts. */
+interface ByteClient {
+  evalshaBuffer(sha1: string, keys: number, ...parts: ScriptArguments): Promise<unknown>;
+  evalBuffer(lua: string, keys: number, ...parts: ScriptArguments): Promise<unknown>;
+}
+
+/** The part of a script that running it needs. */
+type ReplyScript<Reply> = Pick<LuaScript<ScriptArguments, ScriptArguments, Reply>, 'sha1' | 'lua'> & {
+  readonly types?: { readonly reply: Reply };
+};
+
+/** One run of a script. */
+interface ScriptCall<Reply> {
+  readonly operation: string;
+  readonly script: ReplyScript<Reply>;
+  readonly bucket: Bucket;
+  /** How many of the parts are keys. */
+  readonly keys: number;
+  readonly parts: ScriptArguments;
+  readonly timeoutMs: number;
+  readonly idempotent: boolean;
+}
+
+/** What a call finds when the server may have changed since its bucket was compared with it. */
+const UNKNOWN_SERVER = Symbol('unknown server');
+const NO_MARK = '';
+const EPOCH_RETRIES = 3;
+const STATE_MS = 1_000;
+const EMPTY = Buffer.alloc(0);
+
+/**
+ * Entries in Redis: one script, and one round trip, per call and bucket. Everything here rejects with
+ * the errors of the executor.
+ */
+export class RemoteTier {
+  constructor(private readonly init: RemoteTierInit) {}
+
+  /** Reads an entry that is not void; it may be stale. The reply is as the script gives it. */
+  read(bucket: Bucket, key: string, timeoutMs: number, mark?: Buffer): Promise<RawRead> {
+    const parts = [bucket.state, key, mark ?? NO_MARK];
+    return this.run('cache.get', scripts.READ, bucket, 2, parts, timeoutMs, true);
+  }
+
+  /** Reads an entry whether or not it is void, with a plain GET; `''` stands for a key of another type. */
+  readRaw(bucket: Bucket, key: string, timeoutMs: number): Promise<Buffer | null> {
+    const { executor, identity } = this.init;
+    const send = (client: RedisClient): Promise<Buffer | null | typeof UNKNOWN_SERVER> =>
+      identity.knows(bucket) ? client.getBuffer(key) : Promise.resolve(UNKNOWN_SERVER);
+    return executor.run('cache.get', send, { deadlineMs: timeoutMs, idempotent: true }).then(
+      // Where the server has changed nothing is believed; the next read compares.
+      (reply) => (reply === UNKNOWN_SERVER ? null : reply),
+      (error: unknown) => {
+        if (replyOf(error) === 'WRONGTYPE') return EMPTY;
+        throw error;
+      },
+    );
+  }
+
+  /** Reads the state of a bucket, unless it has too many fields. */
+  async state(bucket: Bucket, maxFields: number): Promise<{ nowUs: number; fields: Map<string, string> }> {
+    const parts = [bucket.state, maxFields];
+    const [nowUs, list] = await this.run('cache.state', scripts.STATE, bucket, 1, parts, STATE_MS, true);
+    const fields = new Map<string, string>();
+    for (let at = 0; at < list.length; at += 2) fields.set(list[at]!.toString(), list[at + 1]!.toString());
+    return { nowUs, fields };
+  }
+
+  /** Reads entries of one bucket. */
+  async readMany(
+    bucket: Bucket,
+    keys: readonly string[],
+    timeoutMs: number,
+  ): Promise<{ nowUs: number; entries: (Buffer | null)[] }> {
+    const parts = [bucket.state, ...keys];
+    const [nowUs, ...entries] = await this.run(
+      'cache.getMany',
+      scripts.READ_MANY,
+      bucket,
+      parts.length,
+      parts,
+      timeoutMs,
+      true,
+    );
+    return { nowUs, entries };
+  }
+
+  /** Reads an entry, or takes the right to load it. */
+  async lead(
+    bucket: Bucket,
+    key: string,
+    options: { token: string; leaseMs: number; force: boolean; timeoutMs: number; mark?: Buffer | undefined },
+  ): Promise<RemoteLead> {
+    const { token, leaseMs, force, timeoutMs, mark } = options;
+    const parts = [bucket.state, key, bucket.lease(key), token, leaseMs, force ? 1 : 0, mark ?? NO_MARK];
+    const reply = await this.run('cache.lead', scripts.LEAD, bucket, 3, parts, timeoutMs, true);
+    const [nowUs, entry, role, detail = 0] = reply;
+    return { nowUs, entry: toEntry(entry), role: ROLES[role ?? 0], detail };
+  }
+
+  /** Writes what was loaded. @returns whether it was not overtaken */
+  async fill(
+    bucket: Bucket,
+    key: string,
+    load: { token: string; stampUs: number; body: Buffer } & Lifetime,
+    timeoutMs: number,
+  ): Promise<{ nowUs: number; isKept: boolean }> {
+    const { token, stampUs, ttlMs, keepMs, body } = load;
+    const parts = [
+      bucket.state,
+      key,
+      bucket.lease(key),
+      token,
+      stampUs,
+      ttlMs,
+      keepMs,
+      body,
+      this.init.wakeChannel,
+      this.init.coherence.tellChannel,
+    ];
+    const [nowUs, kept] = await this.run('cache.fill', scripts.FILL, bucket, 3, parts, timeoutMs);
+    return { nowUs, isKept: kept === 1 };
+  }
+
+  /** Writes an entry. @returns its stamp in microseconds; 0 when `add` found one */
+  async write(
+    bucket: Bucket,
+    key: string,
+    entry: { mode: 'set' | 'add'; body: Buffer } & Lifetime,
+    timeoutMs: number,
+  ): Promise<{ nowUs: number; stampUs: number }> {
+    const { mode, ttlMs, keepMs, body } = entry;
+    const { wakeChannel } = this.init;
+    const parts = [
+      bucket.state,
+      key,
+      bucket.lease(key),
+      mode,
+      ttlMs,
+      keepMs,
+      body,
+      wakeChannel,
+      this.init.coherence.tellChannel,
+    ];
+    const [nowUs, stampUs] = await this.run('cache.set', scripts.WRITE, bucket, 3, parts, timeoutMs);
+    return { nowUs, stampUs };
+  }
+
+  /** Deletes entries of one bucket, or makes them stale. @returns how many were there */
+  remove(
+    bucket: Bucket,
+    keys: readonly string[],
+    mode: 'delete' | 'expire',
+    timeoutMs: number,
+  ): Promise<number> {
+    const pairs = keys.flatMap((key) => [key, bucket.lease(key)]);
+    const parts = [bucket.state, ...pairs, mode, this.init.wakeChannel, this.init.coherence.tellChannel];
+    return this.run(`cache.${mode}`, scripts.REMOVE, bucket, 1 + pairs.length, parts, timeoutMs);
+  }
+
+  /** Voids the entries of one bucket that have a tag, or all of them, or makes them stale. */
+  invalidate(
+    bucket: Bucket,
+    target: InvalidationTarget,
+    mode: 'delete' | 'expire',
+    timeoutMs: number,
+  ): Promise<number> {
+    const signals = target === 'all' ? [bucket.all] : target.map((tag) => bucket.tag(tag));
+    const fields = target === 'all' ? ['*'] : target.map((tag) => `t:${tag}`);
+    const parts = [bucket.state, ...signals, mode, this.init.coherence.tellChannel, ...fields];
+    return this.run('cache.invalidate', scripts.INVALIDATE, bucket, 1 + signals.length, parts, timeoutMs);
+  }
+
+  /** Takes the right to load from whoever has it. @returns the stamp of the load */
+  claim(bucket: Bucket, key: string, token: string, leaseMs: number, timeoutMs: number): Promise<number> {
+    const parts = [bucket.state, bucket.lease(key), token, leaseMs];
+    return this.run('cache.claim', scripts.CLAIM, bucket, 2, parts, timeoutMs);
+  }
+
+  /** Renews the right to load. @returns whether it was still there */
+  async renew(bucket: Bucket, key: string, token: string, leaseMs: number): Promise<boolean> {
+    const parts = [bucket.lease(key), token, leaseMs];
+    return (await this.run('cache.renew', scripts.RENEW, bucket, 1, parts, leaseMs)) === 1;
+  }
+
+  /** Gives the right to load back; with a back-off nobody gets it for that long. */
+  release(bucket: Bucket, key: string, token: string, backoffMs: number, timeoutMs: number): Promise<number> {
+    const parts = [bucket.lease(key), token, backoffMs, this.init.wakeChannel, key];
+    return this.run('cache.release', scripts.RELEASE, bucket, 1, parts, timeoutMs);
+  }
+
+  /** Compares the server with the one that kept the bucket's state; callers share it. */
+  private adopt(bucket: Bucket, timeoutMs: number): Promise<void> {
+    bucket.adopting ??= this.adoptNow(bucket, timeoutMs).finally(() => (bucket.adopting = undefined));
+    return bucket.adopting;
+  }
+
+  private async adoptNow(bucket: Bucket, timeoutMs: number): Promise<void> {
+    const { identity, coherence } = this.init;
+    await coherence.start();
+    const { epoch } = identity;
+    const parts = [bucket.state, bucket.all, coherence.tellChannel];
+    await this.sendSource({
+      operation: 'cache.adopt',
+      script: scripts.ADOPT,
+      bucket,
+      keys: 2,
+      parts,
+      timeoutMs,
+      idempotent: true,
+    });
+    bucket.adoptedIn = epoch;
+  }
+
+  /** The usual case is one call and one promise; what is rare has a path of its own. */
+  private run<Reply>(
+    operation: string,
+    script: ReplyScript<Reply>,
+    bucket: Bucket,
+    keys: number,
+    parts: ScriptArguments,
+    timeoutMs: number,
+    idempotent = false,
+  ): Promise<Reply> {
+    const { executor, identity } = this.init;
+    const call: ScriptCall<Reply> = { operation, script, bucket, keys, parts, timeoutMs, idempotent };
+    if (!identity.knows(bucket)) return this.runCarefully(call);
+    const send = (client: RedisClient): Promise<unknown> =>
+      // Looked at again when the call leaves: without a connection it may have waited.
+      identity.knows(bucket)
+        ? (client as unknown as ByteClient).evalshaBuffer(script.sha1, keys, ...parts)
+        : Promise.resolve(UNKNOWN_SERVER);
+    return executor.run(operation, send, { deadlineMs: timeoutMs, idempotent }).then(
+      (reply) => (reply === UNKNOWN_SERVER ? this.runCarefully(call) : (reply as Reply)),
+      (error: unknown) => {
+        if (isUnknownScript(error)) return this.sendSource(call);
+        throw error;
+      },
+    );
+  }
+
+  private async runCarefully<Reply>(call: ScriptCall<Reply>): Promise<Reply> {
+    const { executor, identity } = this.init;
+    const { operation, script, bucket, keys, parts, timeoutMs, idempotent } = call;
+    const send = (client: RedisClient): Promise<unknown> =>
+      identity.knows(bucket)
+        ? (client as unknown as ByteClient).evalshaBuffer(script.sha1, keys, ...parts)
+        : Promise.resolve(UNKNOWN_SERVER);
+    for (let attempt = 0; attempt < EPOCH_RETRIES; attempt += 1) {
+      if (!identity.knows(bucket)) await this.adopt(bucket, timeoutMs);
+      try {
+        const reply = await executor.run(operation, send, { deadlineMs: timeoutMs, idempotent });
+        if (reply !== UNKNOWN_SERVER) return reply as Reply;
+      } catch (error) {
+        if (isUnknownScript(error)) return this.sendSource(call);
+        throw error;
+      }
+    }
+    throw this.unsettled(operation);
+  }
+
+  private sendSource<Reply>(call: ScriptCall<Reply>): Promise<Reply> {
+    const { operation, script, keys, parts, timeoutMs, idempotent } = call;
+    const send = (client: RedisClient): Promise<unknown> =>
+      (client as unknown as ByteClient).evalBuffer(script.lua, keys, ...parts);
+    return this.init.executor.run(operation, send, { deadlineMs: timeoutMs, idempotent }) as Promise<Reply>;
+  }
+
+  private unsettled(operation: string): RedisUnavailableError {
+    const { connection } = this.init;
+    return new RedisUnavailableError('the connection keeps changing', {
+      connection,
+      operation,
+      outcome: 'not-sent',
+    });
+  }
+}
+
+const ROLES: Readonly<Record<0 | 1 | 2 | 3, LoadRole>> = Object.freeze({
+  0: 'fresh',
+  1: 'lead',
+  2: 'wait',
+  3: 'backoff',
+});
+
+/** Names what the script answered. */
+export function toEntry(reply: Buffer | null | 1): Buffer | 'same' | undefined {
+  if (reply === 1) return 'same';
+  return reply ?? undefined;
+}
+
+function isUnknownScript(error: unknown): boolean {
+  return replyOf(error) === 'NOSCRIPT';
+}
+
+function replyOf(error: unknown): string | undefined {
+  return isRednestError(error) ? (error as { reply?: string }).reply : undefined;
+}

@@ -1,0 +1,22 @@
+-- Compares the server with the one that kept the state until now. After a failover or a restart writes
+-- and invalidations may be lost, so what was written before is no longer believed.
+--
+-- KEYS[1] state: hash of the bucket
+-- KEYS[2] signal: of everything; written so that tracking tells of the change
+-- ARGV[1] tell (string): channel on which changes are told, or empty
+-- Reply [number, number]: server clock in microseconds; 1 when entries became void
+--
+-- Work: constant. Needs Redis 5.
+--- @include "_clock.lua"
+--- @include "_state.lua"
+
+local now = server_now()
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or 'unknown'
+local state = redis.call('HMGET', KEYS[1], 'r', 'e')
+if state[1] == run then return { now, 0 } end
+local birth = next_version(KEYS[1], now)
+redis.call('HSET', KEYS[1], 'r', run, 'e', whole(birth), 'v', whole(birth))
+if not state[2] then return { now, 0 } end
+redis.call('SET', KEYS[2], whole(birth), 'PX', 3600000)
+if ARGV[1] ~= '' then redis.call('PUBLISH', ARGV[1], KEYS[2]) end
+return { now, 1 }

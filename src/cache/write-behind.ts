@@ -1,0 +1,250 @@
+import { backoffDelayMs, ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
+import type { DrainParticipant } from '../redis/index.js';
+import { entryId, type CacheKey } from './cache-key.js';
+import type { CacheLogger } from './cache-log.js';
+import type { CacheSetOptions } from './cache.service.js';
+
+/** One value on its way to the store. */
+export interface WriteBehindItem<T> {
+  readonly key: CacheKey;
+  readonly value: T;
+}
+
+/** Values that never reached the store. */
+export interface WriteBehindLoss {
+  /** How many keys. */
+  readonly count: number;
+  /** `full`: the buffer was; `failed`: the store refused too often; `shutdown`: the time was over. */
+  readonly reason: 'full' | 'failed' | 'shutdown';
+}
+
+/** Settings of {@link CacheService.writeBehind}. */
+export interface WriteBehindOptions<T> {
+  /** Name in logs. */
+  name: string;
+  /** Writes a batch to the store. A batch that rejects is written again, so it must be repeatable. */
+  flush: (items: readonly WriteBehindItem<T>[]) => unknown;
+  /** Makes one value of two for the same key, such as a sum. @default the later one */
+  merge?: (earlier: T, later: T) => T;
+  /** Also writes each value to the cache. Not with {@link merge}, whose result only the store knows. @default false */
+  cached?: boolean | CacheSetOptions;
+  /** Longest time a value waits. 1 ms to 1 h. @default '1s' */
+  interval?: Duration;
+  /** Keys in a batch at most; as many waiting are written at once. 1 to 100,000. @default 500 */
+  batchSize?: number;
+  /** Keys waiting at most; beyond that {@link WriteBehind.put} refuses new ones. 1 to 10,000,000. @default 10_000 */
+  capacity?: number;
+  /** How often a batch is tried before it is lost. 1 to 100. @default 5 */
+  attempts?: number;
+  /** Called with each loss, beside the log. */
+  onLoss?: (loss: WriteBehindLoss) => unknown;
+}
+
+/** Numbers of a {@link WriteBehind} since its start. */
+export interface WriteBehindStats {
+  /** Keys waiting or being written now. */
+  readonly pending: number;
+  /** Keys written to the store. */
+  readonly written: number;
+  /** Values that were merged into one that waited already. */
+  readonly coalesced: number;
+  /** Batches that failed and were tried again. */
+  readonly retries: number;
+  /** Keys that never reached the store. */
+  readonly lost: number;
+}
+
+/** What a {@link WriteBehind} needs of its cache. @internal */
+export interface WriteBehindHost {
+  readonly logger: CacheLogger;
+  cache(key: CacheKey, value: unknown, options: CacheSetOptions): Promise<unknown>;
+  forget(keys: readonly CacheKey[]): Promise<unknown>;
+}
+
+/**
+ * A buffer of values that reach the store later: one per key, together, after a time or when there are
+ * many. It lives in the memory of the process, so a process that is killed loses what waits; everything
+ * else that is lost is counted, logged and told.
+ *
+ * @example
+ * const views = cache.writeBehind<number>({ name: 'views', merge: (a, b) => a + b, flush: (items) => store.addViews(items) });
+ * views.put(['campaign', id], 1);
+ */
+export class WriteBehind<T> implements DrainParticipant {
+  /** Shown when it does not end in time. */
+  readonly name: string;
+  private readonly settings: Required<Pick<WriteBehindOptions<T>, 'batchSize' | 'capacity' | 'attempts'>> & {
+    intervalMs: number;
+  };
+  private readonly waiting = new Map<string, WriteBehindItem<T>>();
+  private readonly counts = { written: 0, coalesced: 0, retries: 0, lost: 0 };
+  private inBatch = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private flushing: Promise<void> | undefined;
+  private stopping: AbortSignal | undefined;
+
+  /**
+   * @throws {ConfigurationError} when an option is unusable
+   * @internal
+   */
+  constructor(
+    private readonly options: WriteBehindOptions<T>,
+    private readonly host: WriteBehindHost,
+  ) {
+    this.name = `write-behind "${options.name}"`;
+    this.settings = resolveSettings(options);
+  }
+
+  /**
+   * Takes a value; returns at once.
+   *
+   * @returns `false` when the buffer is full and the key is not in it: the value is lost, and counted
+   * @throws {ConfigurationError} when the key is unusable
+   */
+  put(key: CacheKey, value: T): boolean {
+    const id = entryId(key);
+    const earlier = this.waiting.get(id);
+    if (!earlier && this.waiting.size + this.inBatch >= this.settings.capacity) {
+      this.lose([{ key, value }], 'full');
+      return false;
+    }
+    this.waiting.set(id, earlier ? this.merged(earlier, value) : { key, value });
+    if (earlier) this.counts.coalesced += 1;
+    this.cacheNow(key, value);
+    if (this.waiting.size >= this.settings.batchSize) void this.flush();
+    else this.schedule(this.settings.intervalMs);
+    return true;
+  }
+
+  /** Writes what waits now. Never rejects; resolves when it is written, or lost. */
+  flush(): Promise<void> {
+    this.flushing ??= this.flushAll().finally(() => {
+      this.flushing = undefined;
+      if (this.waiting.size > 0) this.schedule(this.settings.intervalMs);
+    });
+    return this.flushing;
+  }
+
+  /** Numbers since the start. */
+  stats(): WriteBehindStats {
+    return { pending: this.waiting.size + this.inBatch, ...this.counts };
+  }
+
+  /** Empties the buffer; what is left when the time is over is lost. @internal */
+  async drain(signal: AbortSignal): Promise<void> {
+    this.stopping = signal;
+    while (this.waiting.size + this.inBatch > 0 && !signal.aborted) await this.flush();
+    clearTimeout(this.timer);
+    if (this.waiting.size > 0) this.lose(this.take(Infinity), 'shutdown');
+  }
+
+  private async flushAll(): Promise<void> {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    while (this.waiting.size > 0) await this.write(this.take(this.settings.batchSize));
+  }
+
+  private async write(batch: readonly WriteBehindItem<T>[]): Promise<void> {
+    this.inBatch = batch.length;
+    try {
+      for (let attempt = 1; ; attempt += 1) {
+        if (await this.tryWrite(batch)) return;
+        if (attempt >= this.settings.attempts || this.stopping?.aborted) {
+          this.lose(batch, this.stopping?.aborted ? 'shutdown' : 'failed');
+          return;
+        }
+        this.counts.retries += 1;
+        await pause(backoffDelayMs(attempt, RETRY));
+      }
+    } finally {
+      this.inBatch = 0;
+    }
+  }
+
+  private async tryWrite(batch: readonly WriteBehindItem<T>[]): Promise<boolean> {
+    try {
+      await this.options.flush(batch);
+      this.counts.written += batch.length;
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  private take(count: number): WriteBehindItem<T>[] {
+    const batch: WriteBehindItem<T>[] = [];
+    for (const [id, item] of this.waiting) {
+      if (batch.length >= count) break;
+      batch.push(item);
+      this.waiting.delete(id);
+    }
+    return batch;
+  }
+
+  private merged({ key, value: earlier }: WriteBehindItem<T>, later: T): WriteBehindItem<T> {
+    return { key, value: this.options.merge ? this.options.merge(earlier, later) : later };
+  }
+
+  private cacheNow(key: CacheKey, value: T): void {
+    const { cached = false, merge } = this.options;
+    if (cached === false || merge) return;
+    void this.host.cache(key, value, cached === true ? {} : cached).catch(() => undefined);
+  }
+
+  /** What the store does not have must not be answered by the cache either. */
+  private lose(items: readonly WriteBehindItem<T>[], reason: WriteBehindLoss['reason']): void {
+    this.counts.lost += items.length;
+    this.host.logger.warn(`${items.length} values of ${this.name} were lost (${reason})`);
+    if (this.options.cached) void this.host.forget(items.map(({ key }) => key)).catch(() => undefined);
+    try {
+      this.options.onLoss?.({ count: items.length, reason });
+    } catch {
+      this.host.logger.warn(`onLoss of ${this.name} failed`);
+    }
+  }
+
+  private schedule(ms: number): void {
+    this.timer ??= setTimeout(() => void this.flush(), ms).unref();
+  }
+}
+
+const RETRY = { baseMs: 50, capMs: 5_000 };
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+function resolveSettings<T>(options: WriteBehindOptions<T>) {
+  const {
+    name,
+    flush,
+    merge,
+    cached,
+    interval = '1s',
+    batchSize = 500,
+    capacity = 10_000,
+    attempts = 5,
+  } = options;
+  if (typeof name !== 'string' || name === '') {
+    throw new ConfigurationError('Option "name" of a write-behind is not a name; give a non-empty string');
+  }
+  if (typeof flush !== 'function') {
+    throw new ConfigurationError(
+      'Option "flush" of a write-behind is not a function; give one that writes a batch',
+    );
+  }
+  if (merge && cached) {
+    throw new ConfigurationError(
+      'Options "merge" and "cached" of a write-behind exclude each other: only the store knows the merged value',
+    );
+  }
+  return {
+    intervalMs: resolveDuration(interval, 'interval', { maxMs: 3_600_000 }),
+    batchSize: whole(batchSize, 'batchSize', 100_000),
+    capacity: whole(capacity, 'capacity', 10_000_000),
+    attempts: whole(attempts, 'attempts', 100),
+  };
+}
+
+function whole(value: number, name: string, max: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw new ConfigurationError(`Option "${name}" of a write-behind is not a whole number of 1 to ${max}`);
+}

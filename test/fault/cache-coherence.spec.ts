@@ -1,0 +1,157 @@
+import type { TestingModule } from '@nestjs/testing';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { CacheModule, CacheService, type CacheOptions } from 'rednest/cache';
+import { createModule, inject } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
+import { FaultProxy } from '../support/fault-proxy.js';
+import { describeNative } from '../support/needs.js';
+import { uniquePrefix } from '../support/prefix.js';
+import { startNative, type NativeServer } from '../support/servers.js';
+
+/** A peer that vanishes without a word is noticed within this time, in milliseconds; see TrackingConnection. */
+const SILENCE_MS = 2_000;
+
+interface Node {
+  module: TestingModule;
+  cache: CacheService;
+}
+
+for (const means of ['tracking', 'pubsub'] as const) {
+  describeNative(`memory kept coherent by ${means}`, () => behaviour(means));
+}
+
+function behaviour(means: NonNullable<CacheOptions['coherence']>): void {
+  let server: NativeServer;
+  let redis: Redis;
+  let keyPrefix: string;
+  let here: Node;
+  let there: Node;
+
+  async function start(url: string): Promise<Node> {
+    const module = await createModule({
+      redis: { url, keyPrefix },
+      imports: [CacheModule.forRoot({ coherence: means })],
+    });
+    const cache = inject(module, CacheService);
+    await cache.get('warm');
+    await eventually('the memory tier is armed', () => cache.stats().isCoherent);
+    return { module, cache };
+  }
+
+  async function inMemory(key: string, value: unknown): Promise<void> {
+    await eventually(`a copy of ${key} is in memory`, async () => {
+      expect(await here.cache.get(key)).toBe(value);
+      return here.cache.peek(key) === value;
+    });
+  }
+
+  beforeAll(async () => {
+    server = await startNative();
+    redis = new Redis(server.url);
+    redis.on('error', () => undefined);
+  });
+  beforeEach(async () => {
+    keyPrefix = uniquePrefix();
+    here = await start(server.url);
+    there = await start(server.url);
+  });
+  afterEach(async () => {
+    await here.module.close();
+    await there.module.close();
+  });
+  afterAll(async () => {
+    await redis.quit();
+    await server.stop();
+  });
+
+  it('drops a copy when another process writes, deletes or invalidates', async () => {
+    const changes = [
+      () => there.cache.set('k', 'new', { tags: ['t'] }),
+      () => there.cache.delete('k'),
+      () => there.cache.deleteByTag('t'),
+      () => there.cache.clear(),
+      () => there.cache.expire('k'),
+    ];
+    for (const change of changes) {
+      await here.cache.set('k', 'old', { tags: ['t'] });
+      await inMemory('k', 'old');
+
+      await change();
+
+      await eventually('the copy is not served', () => here.cache.peek('k') === undefined, 500);
+      expect(await here.cache.get('k')).not.toBe('old');
+    }
+  });
+
+  it('serves nothing old after every listening connection was killed', async () => {
+    await here.cache.set('k', 'old');
+    await inMemory('k', 'old');
+
+    await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await eventually('the loss is noticed', () => !here.cache.stats().isCoherent, 500);
+    await there.cache.set('k', 'new');
+
+    expect(await here.cache.get('k')).toBe('new');
+    await eventually('the memory tier is armed again', () => here.cache.stats().isCoherent);
+    expect(await here.cache.get('k')).toBe('new');
+    await inMemory('k', 'new');
+  });
+
+  it('does not serve what it kept before the connection was lost, once it is armed again', async () => {
+    await here.cache.set('k', 'old');
+    await inMemory('k', 'old');
+    const { hits, memoryHits } = here.cache.stats();
+
+    await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await eventually('the loss is noticed', () => !here.cache.stats().isCoherent, 500);
+    await eventually('the memory tier is armed again', () => here.cache.stats().isCoherent);
+
+    expect(await here.cache.get('k')).toBe('old');
+    expect(here.cache.stats()).toMatchObject({ hits: hits + 1, memoryHits });
+  });
+
+  if (means === 'tracking') {
+    it.each<[string, (key: string) => Promise<unknown>]>([
+      ['DEL', (key) => redis.del(key)],
+      ['FLUSHALL', () => redis.flushall()],
+      ['SET', (key) => redis.set(key, 'something else')],
+    ])('hears of a %s by somebody else', async (_name, change) => {
+      await here.cache.set('k', 'old');
+      await inMemory('k', 'old');
+
+      await change(`${keyPrefix}:cache:{default}:entry:k`);
+
+      await eventually('the copy is not served', () => here.cache.peek('k') === undefined, 500);
+      expect(await here.cache.get('k')).toBeUndefined();
+    });
+
+    it('hears that an entry has ended', async () => {
+      await here.cache.set('k', 'old', { ttl: '100ms', jitter: 0 });
+      expect(await here.cache.get('k')).toBe('old');
+
+      await eventually('the copy is not served', () => here.cache.peek('k') === undefined, 1_000);
+      expect(await here.cache.get('k')).toBeUndefined();
+    });
+  }
+
+  it('stops serving copies within 2 s when the network goes silent', async () => {
+    const proxy = await FaultProxy.listen(server.port);
+    const far = await start(proxy.url);
+    await far.cache.set('k', 'old');
+    await far.cache.get('k');
+    await eventually('a copy is in memory', async () => (await far.cache.get('k')) && far.cache.peek('k'));
+
+    proxy.freezeExisting();
+    const startedMs = performance.now();
+    await there.cache.set('k', 'new');
+    await eventually('the copy is not served', () => far.cache.peek('k') === undefined);
+    const tookMs = performance.now() - startedMs;
+    process.stderr.write(`a silent network noticed after ${tookMs.toFixed(0)} ms\n`);
+
+    expect(tookMs).toBeLessThan(SILENCE_MS + 1_000);
+    proxy.heal();
+    await far.module.close();
+    await proxy.close();
+  });
+}

@@ -1,0 +1,148 @@
+import type { TestingModule } from '@nestjs/testing';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { CacheModule, CacheService, type CacheOptions } from 'rednest/cache';
+import { createModule, inject } from '../support/app.js';
+import { describeNative } from '../support/needs.js';
+import { uniquePrefix } from '../support/prefix.js';
+import { startNative, type NativeServer } from '../support/servers.js';
+
+/** What a node may be told to do; `ms` is how long a load takes. */
+type Step =
+  | { op: 'read' | 'set' | 'delete' | 'tag' | 'clear' | 'through'; node: number; key: number }
+  | { op: 'load'; node: number; key: number; ms: number };
+
+const KEYS = 3;
+const NODES = 3;
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({
+    op: fc.constantFrom('read', 'read', 'set', 'delete', 'tag', 'clear', 'through'),
+    node: fc.nat(NODES - 1),
+    key: fc.nat(KEYS - 1),
+  }),
+  fc.record({ op: fc.constant('load'), node: fc.nat(NODES - 1), key: fc.nat(KEYS - 1), ms: fc.nat(8) }),
+);
+
+/**
+ * The store and its versions: an application changes the store and then tells the cache. What a read that
+ * begins after the cache has confirmed that answers must not be older.
+ */
+class Model {
+  private readonly versions = Array.from({ length: KEYS }, () => 0);
+  private readonly confirmed = Array.from({ length: KEYS }, () => 0);
+  readonly faults: string[] = [];
+
+  current(key: number): number {
+    return this.versions[key]!;
+  }
+
+  change(key: number): number {
+    this.versions[key]! += 1;
+    return this.versions[key]!;
+  }
+
+  confirm(key: number, version: number): void {
+    this.confirmed[key] = Math.max(this.confirmed[key]!, version);
+  }
+
+  floor(key: number): number {
+    return this.confirmed[key]!;
+  }
+
+  check(what: string, key: number, floor: number, value: number | undefined): void {
+    if (value !== undefined && value < floor)
+      this.faults.push(`${what} of ${key}: ${value}, at least ${floor}`);
+  }
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+for (const [what, options] of [
+  ['Redis alone', { memory: false }],
+  ['one process, both tiers', {}],
+  ['one process, tags checked by it', { memory: false, tagCheck: 'local' }],
+] as [string, CacheOptions][]) {
+  describeNative(`CacheService against a model: ${what}`, () => {
+    let server: NativeServer;
+    let modules: TestingModule[];
+    let nodes: CacheService[];
+    beforeAll(async () => {
+      server = await startNative();
+    });
+    beforeEach(async () => {
+      const keyPrefix = uniquePrefix();
+      modules = [];
+      // Copies in memory are late by the way of one message, so with them every node is the same process.
+      const count = options.memory === false && options.tagCheck !== 'local' ? NODES : 1;
+      for (let node = 0; node < count; node += 1) {
+        const imports = [CacheModule.forRoot({ ...options, ttl: '1h', tags: ['all'], timeout: '20s' })];
+        modules.push(await createModule({ redis: { url: server.url, keyPrefix }, imports }));
+      }
+      nodes = modules.map((module) => inject(module, CacheService));
+    });
+    afterEach(async () => {
+      for (const module of modules) await module.close();
+    });
+    afterAll(() => server.stop());
+
+    async function perform(model: Model, { op, node, key, ...rest }: Step): Promise<void> {
+      // Of two processes that set one key at the same time either may be last: that is the application's race.
+      const isSet = op === 'set' || op === 'through';
+      const cache = nodes[(isSet ? key : node) % nodes.length]!;
+      const floor = model.floor(key);
+      switch (op) {
+        case 'read':
+          model.check('read', key, floor, await cache.get<number>(['k', key]));
+          return;
+        case 'load': {
+          const ms = 'ms' in rest ? rest.ms : 0;
+          const load = async () => {
+            const read = model.current(key);
+            await pause(ms);
+            return read;
+          };
+          model.check('load', key, floor, await cache.getOrSet(['k', key], load));
+          return;
+        }
+        case 'through': {
+          const written = model.change(key);
+          await cache.writeThrough(['k', key], written, () => model.current(key));
+          model.confirm(key, written);
+          return;
+        }
+      }
+      const versions = Array.from({ length: KEYS }, (_, each) => model.current(each));
+      const written = model.change(key);
+      if (op === 'set') await cache.set(['k', key], written);
+      else if (op === 'delete') await cache.delete(['k', key]);
+      else if (op === 'tag') await cache.deleteByTag('all');
+      else await cache.clear();
+      model.confirm(key, written);
+      if (op === 'tag' || op === 'clear')
+        for (const [each, version] of versions.entries()) model.confirm(each, version);
+    }
+
+    it('never answers what is older than the last confirmed change', async () => {
+      const seed = Number(process.env['REDNEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+      process.stderr.write(`cache model seed: ${seed}\n`);
+
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.array(step, { minLength: 1, maxLength: 8 }), { minLength: 2, maxLength: 5 }),
+          async (lanes) => {
+            for (const cache of nodes) await cache.clear();
+            const model = new Model();
+            await Promise.all(
+              lanes.map(async (steps) => {
+                for (const each of steps) await perform(model, each);
+              }),
+            );
+            expect(model.faults).toEqual([]);
+          },
+        ),
+        { seed, numRuns: 60, endOnFailure: true },
+      );
+    }, 120_000);
+  });
+}
