@@ -1,16 +1,39 @@
-export type { RateLimitDecision, RateLimitPolicyState } from './decision.js';
-export type { RateLimitId } from './identity.js';
-export type { Policy, RateLimitAlgorithm, RateLimitOnError } from './policy.js';
+export type { ConcurrencyOptions, ConcurrencyPolicy, ConcurrencySlot } from './concurrency.js';
+export type { RateLimitDecision, RateLimitPolicyState, RateLimitSource } from './decision.js';
+export { hashedId, type RateLimitId } from './identity.js';
+export type {
+  Policy,
+  PolicyBlock,
+  PolicyLimits,
+  PolicyLimitsFunction,
+  RateLimitAlgorithm,
+  RateLimitOnError,
+} from './policy.js';
 export { RateLimit, SkipRateLimit } from './rate-limit.decorators.js';
-export { RateLimitExceededError, RateLimitUnavailableError } from './rate-limit.errors.js';
+export {
+  ConcurrencyExceededError,
+  ConcurrencySlotLostError,
+  RateLimitExceededError,
+  RateLimitUnavailableError,
+} from './rate-limit.errors.js';
 export { RateLimitGuard } from './rate-limit.guard.js';
 export { RateLimitModule, type RateLimitModuleExtras } from './rate-limit.module.js';
 export {
   RATE_LIMIT_DEFAULTS,
+  type DenyCacheSettings,
   type RateLimitModuleOptions,
+  type ResolvedDenyCache,
   type ResolvedRateLimitOptions,
 } from './rate-limit.options.js';
-export { RateLimiter, type RateLimitConsumeOptions } from './rate-limiter.service.js';
+export {
+  RateLimiter,
+  type RateLimitAcquireOptions,
+  type RateLimitConsumeOptions,
+  type RateLimitDemand,
+  type RateLimitStatus,
+  type RateLimitWrapOptions,
+} from './rate-limiter.service.js';
+export type { RateLimitReceipt } from './receipt.js';
 export type { RateLimitProblem } from './problem.js';
 export type {
   RateLimitKeyFunction,

@@ -5,7 +5,8 @@ import { normaliseAddress } from './client-address.js';
 import { mergeDecisions, type RateLimitDecision } from './decision.js';
 import { encodeIdentity } from './identity.js';
 import { PolicyEvaluator } from './policy-evaluator.js';
-import type { ResolvedPolicy } from './policy.js';
+import { PolicySet } from './policy-set.js';
+import type { ResolvedPolicy } from './resolved-policy.js';
 import { PROBLEM_MEDIA_TYPE, toProblem, UNAVAILABLE_RETRY_AFTER_SECONDS } from './problem.js';
 import { RateLimitExceededError, RateLimitUnavailableError } from './rate-limit.errors.js';
 import { rateLimitFields, type HeaderFields } from './rate-limit.headers.js';
@@ -93,7 +94,8 @@ export class RateLimitGuard implements CanActivate {
     const decisions: RateLimitDecision[] = [];
     try {
       for (const [identity, policies] of this.byIdentity(context, plan)) {
-        const decision = await this.evaluator.evaluate({ identity, policies, cost: 1, commit: true });
+        const demand = { identity, set: new PolicySet(policies), cost: 1 };
+        const decision = await this.evaluator.evaluate('consume', [demand]);
         decisions.push(decision);
         if (!decision.allowed) break;
       }

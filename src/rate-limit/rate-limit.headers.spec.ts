@@ -1,17 +1,27 @@
 import { describe, expect, it } from '@jest/globals';
 import { parseList } from 'structured-headers';
-import { FALLBACK_DECISION, mergeDecisions, toDecision } from './decision.js';
-import { resolvePolicy } from './policy.js';
+import { mergeDecisions, OPEN_DECISION, toDecision, type RateLimitDecision } from './decision.js';
+import { PolicySet } from './policy-set.js';
 import { toProblem } from './problem.js';
 import { RateLimitExceededError, RateLimitUnavailableError } from './rate-limit.errors.js';
 import { rateLimitFields } from './rate-limit.headers.js';
+import { resolvePolicy, type ResolvedPolicy } from './resolved-policy.js';
 
 const burst = resolvePolicy({ name: 'burst', limit: 10, window: '100ms' }, 'open');
 const hour = resolvePolicy({ name: 'hour', limit: 1000, window: '1h' }, 'open');
 
+/** A decision of the server; times in milliseconds: allowed, then per policy remaining, reset, wait. */
+function decide(
+  policies: readonly ResolvedPolicy[],
+  [allowed = 0, ...states]: readonly number[],
+): RateLimitDecision {
+  const reply = [allowed, 0, ...states.map((value, index) => (index % 3 === 0 ? value : value * 1000))];
+  return toDecision([{ identity: 'id', set: new PolicySet(policies), cost: 1 }], reply, 'redis', true);
+}
+
 describe('rateLimitFields', () => {
   it('tells quota, window, remaining and seconds, rounded up', () => {
-    const decision = toDecision([burst, hour], [1, 9, 101, 0, 812, 1_729_001, 0]);
+    const decision = decide([burst, hour], [1, 9, 101, 0, 812, 1_729_001, 0]);
 
     expect(rateLimitFields(decision)).toEqual([
       ['RateLimit-Policy', '"burst";q=10, "hour";q=1000;w=3600'],
@@ -20,7 +30,7 @@ describe('rateLimitFields', () => {
   });
 
   it('adds Retry-After to a refusal, never before the t of a violated policy', () => {
-    const decision = toDecision([burst, hour], [0, 5, 101, 0, 0, 3_700_000, 2001]);
+    const decision = decide([burst, hour], [0, 5, 101, 0, 0, 3_700_000, 2001]);
 
     const fields = new Map(rateLimitFields(decision));
 
@@ -31,20 +41,17 @@ describe('rateLimitFields', () => {
   });
 
   it('never sends a Retry-After below one second', () => {
-    expect(new Map(rateLimitFields(toDecision([burst], [0, 0, 9, 1]))).get('Retry-After')).toBe('1');
+    expect(new Map(rateLimitFields(decide([burst], [0, 0, 9, 1]))).get('Retry-After')).toBe('1');
   });
 
   it('says nothing about a decision made without the server', () => {
-    expect(rateLimitFields(FALLBACK_DECISION)).toEqual([]);
+    expect(rateLimitFields(OPEN_DECISION)).toEqual([]);
   });
 });
 
 describe('mergeDecisions', () => {
   it('is a refusal when the last decision is one, and keeps every state', () => {
-    const merged = mergeDecisions([
-      toDecision([burst], [1, 9, 100, 0]),
-      toDecision([hour], [0, 0, 900, 800]),
-    ]);
+    const merged = mergeDecisions([decide([burst], [1, 9, 100, 0]), decide([hour], [0, 0, 900, 800])]);
 
     expect(merged).toMatchObject({ allowed: false, violated: ['hour'], retryAfterMs: 800, source: 'redis' });
     expect(merged.policies.map(({ name }) => name)).toEqual(['burst', 'hour']);
@@ -53,7 +60,7 @@ describe('mergeDecisions', () => {
 
 describe('toProblem', () => {
   it('describes an exceeded quota', () => {
-    const error = new RateLimitExceededError(toDecision([burst], [0, 0, 900, 1200]));
+    const error = new RateLimitExceededError(decide([burst], [0, 0, 900, 1200]));
 
     expect(error.message).toBe('Rate limit exceeded: "burst"; retry in 1200 ms');
     expect(toProblem(error)).toEqual({

@@ -1,5 +1,6 @@
 import { ConfigurableModuleBuilder, Module, type DynamicModule } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
+import { ConcurrencyLimiter } from './concurrency-limiter.js';
 import { PolicyEvaluator } from './policy-evaluator.js';
 import { resolveRateLimitOptions, type RateLimitModuleOptions } from './rate-limit.options.js';
 import { RATE_LIMIT_MODULE_OPTIONS, RATE_LIMIT_OPTIONS } from './rate-limit.tokens.js';
@@ -44,6 +45,7 @@ const { ConfigurableModuleClass, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
       inject: [RATE_LIMIT_MODULE_OPTIONS],
     },
     PolicyEvaluator,
+    ConcurrencyLimiter,
     RateLimiter,
     RoutePlanner,
     RouteCheck,

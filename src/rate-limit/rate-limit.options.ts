@@ -1,6 +1,24 @@
 import { ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
-import { MAX_POLICIES, resolveOnError, resolvePolicy, type RateLimitOnError } from './policy.js';
+import { MAX_POLICIES } from './policy-set.js';
+import type { RateLimitOnError } from './policy.js';
+import { resolveOnError, resolvePolicy } from './resolved-policy.js';
 import type { RoutePolicy, RoutePolicyReference } from './route-policy.js';
+
+/** Settings of the memory of refusals. */
+export interface DenyCacheSettings {
+  /** Identities remembered at most. Whole number, 1 to 1,000,000. @default 10_000 */
+  max?: number;
+  /**
+   * How long a refusal is remembered at most. Number = milliseconds, or `'1s'`. 1 ms to 1 minute. It is also how
+   * long a refusal may outlive a `reset` that this process does not hear of. @default '1s'
+   */
+  maxAge?: Duration;
+  /**
+   * Whether a `reset`, `reward` or `refund` of another process ends it at once. Opens the application's pub/sub
+   * connection with the first refusal. @default true
+   */
+  invalidate?: boolean;
+}
 
 /** Options of `RateLimitModule`. */
 export interface RateLimitModuleOptions {
@@ -12,10 +30,27 @@ export interface RateLimitModuleOptions {
    */
   timeout?: Duration;
   /**
-   * What happens while Redis does not answer: `open` lets requests pass uncounted, `closed` refuses
-   * them. A policy may say otherwise for itself. @default 'open'
+   * What happens while Redis does not answer: `local` decides in the memory of this process, `open` lets
+   * requests pass uncounted, `closed` refuses them. A policy may say otherwise for itself.
+   * @default 'local'
    */
   onError?: RateLimitOnError;
+  /**
+   * Processes that share the limits. While Redis does not answer, each applies this part of a `local`
+   * policy: with the default all of them together may let through as many times the limit as there are
+   * processes. Whole number, 1 to 10,000. @default 1
+   */
+  instances?: number;
+  /**
+   * Memory of refusals, so that whoever must wait anyway is refused without a round trip; `false` for
+   * none. @default { max: 10_000, maxAge: '1s', invalidate: true }
+   */
+  denyCache?: DenyCacheSettings | false;
+  /**
+   * How long the limits that a policy's `resolve` gave for an identity are used before it is asked again.
+   * Number = milliseconds, or `'10s'`. 1 ms to 1 day. @default '10s'
+   */
+  resolveTtl?: Duration;
   /**
    * Bits of an IPv6 address that identify a client; providers hand out whole /64 networks. Whole
    * number, 32 to 128. @default 64
@@ -38,6 +73,14 @@ export interface ResolvedRateLimitOptions {
   readonly timeoutMs: number;
   /** What applies without Redis to policies that do not say it themselves. */
   readonly onError: RateLimitOnError;
+  /** Processes that share the limits. */
+  readonly instances: number;
+  /** Counters kept in memory while Redis does not answer. */
+  readonly maxLocalCounters: number;
+  /** Memory of refusals; `undefined` for none. */
+  readonly denyCache: ResolvedDenyCache | undefined;
+  /** How long limits by identity are used. */
+  readonly resolveTtlMs: number;
   /** Bits of an IPv6 address that identify a client. */
   readonly ipv6Prefix: number;
   /** Named policies, by name. */
@@ -46,12 +89,25 @@ export interface ResolvedRateLimitOptions {
   readonly defaultPolicies: readonly RoutePolicy[];
 }
 
+/** Checked {@link DenyCacheSettings}. */
+export interface ResolvedDenyCache {
+  readonly max: number;
+  readonly maxAgeMs: number;
+  readonly invalidate: boolean;
+}
+
 /** Values used for options that are left out. */
 export const RATE_LIMIT_DEFAULTS = Object.freeze({
   timeout: '50ms',
-  onError: 'open',
+  onError: 'local',
+  instances: 1,
+  denyCache: Object.freeze({ max: 10_000, maxAge: '1s', invalidate: true }),
+  resolveTtl: '10s',
   ipv6Prefix: 64,
 } as const satisfies RateLimitModuleOptions);
+
+/** About 20 MB at worst. */
+const MAX_LOCAL_COUNTERS = 50_000;
 
 /**
  * Checks the options and fills in the defaults.
@@ -66,6 +122,12 @@ export function resolveRateLimitOptions(input: RateLimitModuleOptions = {}): Res
     connection: input.connection,
     timeoutMs: resolveDuration(input.timeout ?? RATE_LIMIT_DEFAULTS.timeout, 'timeout', { maxMs: 10_000 }),
     onError,
+    instances: whole(input.instances ?? RATE_LIMIT_DEFAULTS.instances, 'instances', 10_000),
+    maxLocalCounters: MAX_LOCAL_COUNTERS,
+    denyCache: resolveDenyCache(input.denyCache ?? RATE_LIMIT_DEFAULTS.denyCache),
+    resolveTtlMs: resolveDuration(input.resolveTtl ?? RATE_LIMIT_DEFAULTS.resolveTtl, 'resolveTtl', {
+      maxMs: 86_400_000,
+    }),
     ipv6Prefix: resolvePrefix(input.ipv6Prefix ?? RATE_LIMIT_DEFAULTS.ipv6Prefix),
     policies,
     defaultPolicies: resolveDefaults(input.defaultPolicies ?? [], policies),
@@ -135,6 +197,21 @@ function byName(policies: readonly RoutePolicy[], option: string): Map<string, R
     map.set(policy.name, policy);
   }
   return map;
+}
+
+function resolveDenyCache(settings: DenyCacheSettings | false): ResolvedDenyCache | undefined {
+  if (settings === false) return undefined;
+  const defaults = RATE_LIMIT_DEFAULTS.denyCache;
+  return Object.freeze({
+    max: whole(settings.max ?? defaults.max, 'denyCache.max', 1_000_000),
+    maxAgeMs: resolveDuration(settings.maxAge ?? defaults.maxAge, 'denyCache.maxAge', { maxMs: 60_000 }),
+    invalidate: settings.invalidate ?? defaults.invalidate,
+  });
+}
+
+function whole(value: number, name: string, max: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw new ConfigurationError(`Option "${name}" is ${String(value)}; give a whole number from 1 to ${max}`);
 }
 
 function resolvePrefix(prefix: number): number {

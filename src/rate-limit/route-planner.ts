@@ -1,6 +1,6 @@
 import { Inject, Injectable, type ExecutionContext, type Type } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
-import { assertCall, resolvePolicy, type ResolvedPolicy } from './policy.js';
+import { assertPolicies } from './policy-set.js';
 import {
   RATE_LIMIT_METADATA,
   SKIP_RATE_LIMIT_METADATA,
@@ -8,6 +8,7 @@ import {
 } from './rate-limit.decorators.js';
 import { resolveReferences, type ResolvedRateLimitOptions } from './rate-limit.options.js';
 import { RATE_LIMIT_OPTIONS } from './rate-limit.tokens.js';
+import { resolvePolicy, type ResolvedPolicy } from './resolved-policy.js';
 import type { RateLimitKeyFunction, RoutePolicy, RoutePolicyReference } from './route-policy.js';
 
 /** A policy of a route, ready to be evaluated. */
@@ -58,11 +59,8 @@ export class RoutePlanner {
       policy: resolvePolicy(policy, this.options.onError, counterName(policy, controller, handler)),
       key: policy.key ?? 'ip',
     }));
-    if (plan.length > 0)
-      assertCall(
-        plan.map(({ policy }) => policy),
-        1,
-      );
+    // Throws for policies that cannot be asked together.
+    if (plan.length > 0) assertPolicies(plan.map(({ policy }) => policy));
     return plan;
   }
 

@@ -8,7 +8,7 @@ import { uniquePrefix } from '../support/prefix.js';
 import { startNative, type NativeServer } from '../support/servers.js';
 import { TestLog } from '../support/test-log.js';
 
-const OPEN: Policy = { name: 'open', limit: 100, window: '1h' };
+const OPEN: Policy = { name: 'open', limit: 100, window: '1h', onError: 'open' };
 const CLOSED: Policy = { name: 'closed', limit: 100, window: '1h', onError: 'closed' };
 
 describeNative('RateLimiter without Redis', () => {
@@ -47,8 +47,9 @@ describeNative('RateLimiter without Redis', () => {
     expect(decision).toEqual({
       allowed: true,
       violated: [],
+      shadowed: [],
       retryAfterMs: 0,
-      source: 'fallback',
+      source: 'open',
       policies: [],
     });
     return performance.now() - startedMs;

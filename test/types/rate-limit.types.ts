@@ -23,12 +23,12 @@ export async function service(): Promise<RateLimitDecision> {
   await limiter.reset('id', policies);
   const { violated, source } = await limiter.peek('id', policy);
   const names: readonly string[] = violated;
-  const by: 'redis' | 'fallback' = source;
+  const by: 'redis' | 'deny-cache' | 'local' | 'open' = source;
   // @ts-expect-error an identity is text
   await limiter.consume(7, policy);
   // @ts-expect-error a named policy is for decorators
   await limiter.consume('id', 'burst');
-  // @ts-expect-error cost is a number
+  // @ts-expect-error a cost is a number, or numbers by policy
   await limiter.consume('id', policy, { cost: '1' });
   const decision = await limiter.enforce(names, policy);
   // @ts-expect-error a decision is read-only
@@ -41,8 +41,9 @@ export const modules = [
   RateLimitModule.forRoot({ timeout: '50ms', onError: 'open', ipv6Prefix: 56, isGlobal: false }),
   RateLimitModule.forRoot({ policies: [policy], defaultPolicies: ['burst', policy] }),
   RateLimitModule.forRootAsync({ useFactory: () => ({ connection: 'limits' }) }),
-  // @ts-expect-error not built yet
-  RateLimitModule.forRoot({ onError: 'local' }),
+  RateLimitModule.forRoot({ onError: 'local', instances: 4, denyCache: false, resolveTtl: '1m' }),
+  // @ts-expect-error unknown behaviour
+  RateLimitModule.forRoot({ onError: 'maybe' }),
   // @ts-expect-error a duration has a unit
   RateLimitModule.forRoot({ timeout: '50' }),
   // @ts-expect-error unknown option
