@@ -41,6 +41,8 @@ const MAX_LOG_LIMIT = 1_000;
 const MAX_WINDOW_MS = 31 * 86_400_000;
 const MAX_BLOCKS = 16;
 const NAME = /^[\w.-]{1,64}$/;
+/** Of `gcra`, which counts time in nanoseconds. */
+const MAX_PER_MS = 1_000_000;
 const PRECISIONS = [5, 10, 20, 25, 40, 50];
 const DEFAULT_PRECISION = 20;
 /** Of a block set by hand: never reached by counting. */
@@ -132,6 +134,9 @@ function resolveParam(
 
 function resolveBurst(name: string, burst: number, limit: number, windowMs: number): number {
   whole(name, 'burst', burst, MAX_LIMIT);
+  if (limit > windowMs * MAX_PER_MS) {
+    throw fault(name, 'limit', String(limit), `at most ${MAX_PER_MS} per millisecond of the window`);
+  }
   if ((burst / limit) * windowMs <= MAX_WINDOW_MS) return burst;
   throw fault(name, 'burst', String(burst), 'a number that refills within 31 days');
 }
