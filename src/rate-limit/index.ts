@@ -9,14 +9,16 @@ export type {
   RateLimitAlgorithm,
   RateLimitOnError,
 } from './policy.js';
-export { RateLimit, SkipRateLimit } from './rate-limit.decorators.js';
+export { Concurrency, RateLimit, RateLimitInfo, SkipRateLimit } from './rate-limit.decorators.js';
 export {
   ConcurrencyExceededError,
   ConcurrencySlotLostError,
+  RateLimitCostError,
   RateLimitExceededError,
   RateLimitUnavailableError,
 } from './rate-limit.errors.js';
 export { RateLimitGuard } from './rate-limit.guard.js';
+export { RateLimitInterceptor } from './rate-limit.interceptor.js';
 export { RateLimitModule, type RateLimitModuleExtras } from './rate-limit.module.js';
 export {
   RATE_LIMIT_DEFAULTS,
@@ -34,10 +36,20 @@ export {
   type RateLimitWrapOptions,
 } from './rate-limiter.service.js';
 export type { RateLimitReceipt } from './receipt.js';
-export type { RateLimitProblem } from './problem.js';
+export type { RateLimitProblem, RateLimitRefusal } from './problem.js';
 export type {
+  RateLimitHeaders,
+  RateLimitIdentifiers,
+  RateLimitIdentify,
+  RateLimitRequestOptions,
+} from './request-options.js';
+export type {
+  RateLimitCostFunction,
+  RateLimitKey,
   RateLimitKeyFunction,
   RateLimitScope,
+  RateLimitStage,
+  RouteConcurrency,
   RoutePolicy,
   RoutePolicyReference,
 } from './route-policy.js';

@@ -18,6 +18,8 @@ interface Known {
 export interface PolicySetsOptions {
   readonly onError: RateLimitOnError;
   readonly resolveTtlMs: number;
+  /** Name of a policy's counter when it is not the policy's name. */
+  readonly counterOf?: (policy: Policy) => string | undefined;
   /** A `resolve` failed; the limits known before, or those of the policy, apply. */
   readonly onResolveError: (policy: string, error: unknown) => void;
 }
@@ -64,7 +66,11 @@ export class PolicySets {
   private knownOf(policy: Policy): Known {
     let known = this.known.get(policy);
     if (!known) {
-      known = { policy, base: resolvePolicy(policy, this.options.onError), variants: new Map() };
+      known = {
+        policy,
+        base: resolvePolicy(policy, this.options.onError, this.options.counterOf?.(policy)),
+        variants: new Map(),
+      };
       this.known.set(policy, known);
     }
     return known;
@@ -112,7 +118,11 @@ export class PolicySets {
     const key = `${limit}/${window}/${burst}`;
     let variant = variants.get(key);
     if (!variant) {
-      variant = resolvePolicy({ ...policy, limit, window, burst }, this.options.onError);
+      variant = resolvePolicy(
+        { ...policy, limit, window, burst },
+        this.options.onError,
+        this.options.counterOf?.(policy),
+      );
       if (variants.size < MAX_RESOLVED) variants.set(key, variant);
     }
     return variant;

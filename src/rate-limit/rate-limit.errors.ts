@@ -70,6 +70,22 @@ export class ConcurrencySlotLostError extends RednestError {
   }
 }
 
+/** Thrown when a request costs more than a policy can ever let through: no wait would help. */
+export class RateLimitCostError extends RednestError {
+  override readonly name = 'RateLimitCostError';
+  override readonly code = 'ERR_RATE_LIMIT_COST';
+
+  constructor(
+    /** Name of the policy. */
+    readonly policy: string,
+    /** Most units the policy lets through at once. */
+    readonly limit: number,
+    options?: ErrorOptions,
+  ) {
+    super(`Rate limit "${policy}": the request costs more than the ${limit} units there ever are`, options);
+  }
+}
+
 function quoted(names: readonly string[]): string {
   return names.map((name) => `"${name}"`).join(', ');
 }

@@ -19,11 +19,13 @@ function decide(
   return toDecision([{ identity: 'id', set: new PolicySet(policies), cost: 1 }], reply, 'redis', true);
 }
 
+const ALL = { fields: 'all', legacy: false } as const;
+
 describe('rateLimitFields', () => {
   it('tells quota, window, remaining and seconds, rounded up', () => {
     const decision = decide([burst, hour], [1, 9, 101, 0, 812, 1_729_001, 0]);
 
-    expect(rateLimitFields(decision)).toEqual([
+    expect(rateLimitFields(decision, ALL)).toEqual([
       ['RateLimit-Policy', '"burst";q=10, "hour";q=1000;w=3600'],
       ['RateLimit', '"burst";r=9;t=1, "hour";r=812;t=1730'],
     ]);
@@ -32,7 +34,7 @@ describe('rateLimitFields', () => {
   it('adds Retry-After to a refusal, never before the t of a violated policy', () => {
     const decision = decide([burst, hour], [0, 5, 101, 0, 0, 3_700_000, 2001]);
 
-    const fields = new Map(rateLimitFields(decision));
+    const fields = new Map(rateLimitFields(decision, ALL));
 
     expect(decision.violated).toEqual(['hour']);
     expect(fields.get('Retry-After')).toBe('3');
@@ -41,11 +43,54 @@ describe('rateLimitFields', () => {
   });
 
   it('never sends a Retry-After below one second', () => {
-    expect(new Map(rateLimitFields(decide([burst], [0, 0, 9, 1]))).get('Retry-After')).toBe('1');
+    expect(new Map(rateLimitFields(decide([burst], [0, 0, 9, 1]), ALL)).get('Retry-After')).toBe('1');
+  });
+
+  it('tells the tightest policy alone, and of a refusal those that refuse', () => {
+    const tightest = { fields: 'tightest', legacy: false } as const;
+    const field = (decision: RateLimitDecision) =>
+      new Map(rateLimitFields(decision, tightest)).get('RateLimit');
+
+    expect(field(decide([burst, hour], [1, 9, 101, 0, 812, 1_729_001, 0]))).toBe('"burst";r=9;t=1');
+    expect(field(decide([burst, hour], [1, 9, 101, 0, 8, 1_729_001, 0]))).toBe('"hour";r=8;t=1730');
+    expect(field(decide([burst, hour], [0, 0, 101, 0, 0, 3_700_000, 2001]))).toBe('"hour";r=0;t=3');
+  });
+
+  it('sends the old fields besides or instead, for the tightest policy', () => {
+    const decision = decide([burst, hour], [1, 9, 101, 0, 8, 1_729_001, 0]);
+    const old = [
+      ['X-RateLimit-Limit', '1000'],
+      ['X-RateLimit-Remaining', '8'],
+      ['X-RateLimit-Reset', '1730'],
+    ];
+
+    expect(rateLimitFields(decision, { fields: 'tightest', legacy: true }).slice(2)).toEqual(old);
+    expect(rateLimitFields(decision, { fields: false, legacy: true })).toEqual(old);
+    expect(rateLimitFields(decision, { fields: false, legacy: false })).toEqual([]);
+  });
+
+  it('always sends Retry-After with a refusal', () => {
+    const refusal = decide([burst], [0, 0, 9, 1]);
+
+    expect(rateLimitFields(refusal, { fields: false, legacy: false })).toEqual([['Retry-After', '1']]);
+  });
+
+  it('marks what this process decided alone, and leaves out policies that only watch', () => {
+    const decision: RateLimitDecision = {
+      ...decide([burst, hour], [1, 9, 101, 0, 8, 1000, 0]),
+      source: 'local',
+    };
+    const fields = rateLimitFields(decision, ALL, new Set(['hour']));
+
+    expect(fields).toEqual([
+      ['RateLimit-Policy', '"burst";q=10'],
+      ['RateLimit', '"burst";r=9;t=1;local'],
+    ]);
+    expect(parseList(fields[1]![1])[0]?.[1].get('local')).toBe(true);
   });
 
   it('says nothing about a decision made without the server', () => {
-    expect(rateLimitFields(OPEN_DECISION)).toEqual([]);
+    expect(rateLimitFields(OPEN_DECISION, ALL)).toEqual([]);
   });
 });
 

@@ -2,9 +2,14 @@ import { ConfigurableModuleBuilder, Module, type DynamicModule } from '@nestjs/c
 import { DiscoveryModule } from '@nestjs/core';
 import { ConcurrencyLimiter } from './concurrency-limiter.js';
 import { PolicyEvaluator } from './policy-evaluator.js';
+import { ProxyCheck } from './proxy-check.js';
 import { resolveRateLimitOptions, type RateLimitModuleOptions } from './rate-limit.options.js';
 import { RATE_LIMIT_MODULE_OPTIONS, RATE_LIMIT_OPTIONS } from './rate-limit.tokens.js';
 import { RateLimiter } from './rate-limiter.service.js';
+import { RequestCharger } from './request-charger.js';
+import { RequestIdentities } from './request-identity.js';
+import { RequestOutcomes } from './request-outcomes.js';
+import { RequestSlots } from './request-slots.js';
 import { RouteCheck } from './route-check.js';
 import { RoutePlanner } from './route-planner.js';
 
@@ -49,8 +54,23 @@ const { ConfigurableModuleClass, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
     RateLimiter,
     RoutePlanner,
     RouteCheck,
+    ProxyCheck,
+    RequestIdentities,
+    RequestCharger,
+    RequestOutcomes,
+    RequestSlots,
   ],
-  exports: [RATE_LIMIT_OPTIONS, PolicyEvaluator, RateLimiter, RoutePlanner],
+  exports: [
+    RATE_LIMIT_OPTIONS,
+    PolicyEvaluator,
+    RateLimiter,
+    // What guard and interceptor are made of: Nest creates those in the modules that bind them.
+    RoutePlanner,
+    RequestIdentities,
+    RequestCharger,
+    RequestOutcomes,
+    RequestSlots,
+  ],
 })
 export class RateLimitModule extends ConfigurableModuleClass {
   /** Registers the module. */

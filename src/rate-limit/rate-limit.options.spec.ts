@@ -18,6 +18,9 @@ describe('resolveRateLimitOptions', () => {
       denyCache: { max: 10_000, maxAgeMs: 1000, invalidate: true },
       resolveTtlMs: 10_000,
       ipv6Prefix: 64,
+      missingAddress: undefined,
+      identify: {},
+      headers: { fields: 'tightest', legacy: false },
       policies: new Map(),
       defaultPolicies: [],
     });
@@ -33,6 +36,10 @@ describe('resolveRateLimitOptions', () => {
     ['a timeout of 0', { timeout: 0 }, /timeout/],
     ['an unknown onError', { onError: 'maybe' }, /onError.*"local", "open" or "closed"/],
     ['an IPv6 prefix of 129', { ipv6Prefix: 129 }, /ipv6Prefix.*32 to 128/],
+    ['an unknown missingAddress', { missingAddress: 'guess' }, /missingAddress.*"error" or "shared"/],
+    ['an identifier that is no function', { identify: { user: 'id' } }, /identify\.user.*function/],
+    ['unknown header fields', { headers: { fields: 'some' } }, /headers\.fields.*"tightest", "all" or false/],
+    ['legacy fields that are no flag', { headers: { legacy: 1 } }, /headers\.legacy.*true or false/],
     ['two policies of one name', { policies: [BURST, BURST] }, /two policies named "burst"/],
     ['an unknown default', { policies: [BURST], defaultPolicies: ['bust'] }, /"bust"; known are: "burst"/],
     ['two defaults of one name', { defaultPolicies: [BURST, BURST] }, /two policies named/],
@@ -73,9 +80,9 @@ describe('resolveRateLimitOptions', () => {
     [
       'a key that is a header name',
       { policies: [{ ...BURST, key: 'x-api-key' }] },
-      /give "ip" or a function/,
+      /give "ip", "user", "tenant", "api-key" or a function/,
     ],
-    ['an unknown scope', { policies: [{ ...BURST, scope: 'app' }] }, /scope "app"/],
+    ['an unknown scope', { policies: [{ ...BURST, scope: 'app' }] }, /"app" as scope/],
   ])('refuses %s', (_what, options, message) => {
     expect(() => resolveRateLimitOptions(options as RateLimitModuleOptions)).toThrow(ConfigurationError);
     expect(() => resolveRateLimitOptions(options as RateLimitModuleOptions)).toThrow(message);

@@ -1,7 +1,14 @@
 import { ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
 import { MAX_POLICIES } from './policy-set.js';
 import type { RateLimitOnError } from './policy.js';
-import { resolveOnError, resolvePolicy } from './resolved-policy.js';
+import {
+  REQUEST_DEFAULTS,
+  resolveRequestOptions,
+  type RateLimitRequestOptions,
+  type ResolvedRequestOptions,
+} from './request-options.js';
+import { resolveOnError } from './resolved-policy.js';
+import { assertRoutePolicy } from './route-policy-check.js';
 import type { RoutePolicy, RoutePolicyReference } from './route-policy.js';
 
 /** Settings of the memory of refusals. */
@@ -21,7 +28,7 @@ export interface DenyCacheSettings {
 }
 
 /** Options of `RateLimitModule`. */
-export interface RateLimitModuleOptions {
+export interface RateLimitModuleOptions extends RateLimitRequestOptions {
   /** Name of the Redis connection that holds the counters. @default the default connection */
   connection?: string;
   /**
@@ -51,11 +58,6 @@ export interface RateLimitModuleOptions {
    * Number = milliseconds, or `'10s'`. 1 ms to 1 day. @default '10s'
    */
   resolveTtl?: Duration;
-  /**
-   * Bits of an IPv6 address that identify a client; providers hand out whole /64 networks. Whole
-   * number, 32 to 128. @default 64
-   */
-  ipv6Prefix?: number;
   /** Policies that `@RateLimit('name')` refers to. Names must differ. @default none */
   policies?: readonly RoutePolicy[];
   /**
@@ -66,7 +68,7 @@ export interface RateLimitModuleOptions {
 }
 
 /** Checked {@link RateLimitModuleOptions}, every value present. */
-export interface ResolvedRateLimitOptions {
+export interface ResolvedRateLimitOptions extends ResolvedRequestOptions {
   /** `undefined` for the default connection. */
   readonly connection: string | undefined;
   /** How long a decision waits for Redis. */
@@ -81,8 +83,6 @@ export interface ResolvedRateLimitOptions {
   readonly denyCache: ResolvedDenyCache | undefined;
   /** How long limits by identity are used. */
   readonly resolveTtlMs: number;
-  /** Bits of an IPv6 address that identify a client. */
-  readonly ipv6Prefix: number;
   /** Named policies, by name. */
   readonly policies: ReadonlyMap<string, RoutePolicy>;
   /** Policies of routes without `@RateLimit`, names replaced by what they mean. */
@@ -103,7 +103,7 @@ export const RATE_LIMIT_DEFAULTS = Object.freeze({
   instances: 1,
   denyCache: Object.freeze({ max: 10_000, maxAge: '1s', invalidate: true }),
   resolveTtl: '10s',
-  ipv6Prefix: 64,
+  ...REQUEST_DEFAULTS,
 } as const satisfies RateLimitModuleOptions);
 
 /** About 20 MB at worst. */
@@ -128,7 +128,7 @@ export function resolveRateLimitOptions(input: RateLimitModuleOptions = {}): Res
     resolveTtlMs: resolveDuration(input.resolveTtl ?? RATE_LIMIT_DEFAULTS.resolveTtl, 'resolveTtl', {
       maxMs: 86_400_000,
     }),
-    ipv6Prefix: resolvePrefix(input.ipv6Prefix ?? RATE_LIMIT_DEFAULTS.ipv6Prefix),
+    ...resolveRequestOptions(input),
     policies,
     defaultPolicies: resolveDefaults(input.defaultPolicies ?? [], policies),
   });
@@ -155,22 +155,6 @@ export function resolveReferences(
         'Add it to "policies" of RateLimitModule.forRoot',
     );
   });
-}
-
-/** @throws {ConfigurationError} when a policy's own values, its key or its scope cannot be used */
-export function assertRoutePolicy(policy: RoutePolicy): void {
-  const { name } = resolvePolicy(policy, RATE_LIMIT_DEFAULTS.onError);
-  const { key = 'ip', scope = 'global' } = policy;
-  if (key !== 'ip' && typeof key !== 'function') {
-    throw new ConfigurationError(
-      `Rate limit policy "${name}" has a ${typeof key} as key; give "ip" or a function`,
-    );
-  }
-  if (!['global', 'class', 'route'].includes(scope)) {
-    throw new ConfigurationError(
-      `Rate limit policy "${name}" has scope "${scope}"; give "global", "class" or "route"`,
-    );
-  }
 }
 
 function resolveDefaults(
@@ -212,11 +196,4 @@ function resolveDenyCache(settings: DenyCacheSettings | false): ResolvedDenyCach
 function whole(value: number, name: string, max: number): number {
   if (Number.isInteger(value) && value >= 1 && value <= max) return value;
   throw new ConfigurationError(`Option "${name}" is ${String(value)}; give a whole number from 1 to ${max}`);
-}
-
-function resolvePrefix(prefix: number): number {
-  if (Number.isInteger(prefix) && prefix >= 32 && prefix <= 128) return prefix;
-  throw new ConfigurationError(
-    `Option "ipv6Prefix" is ${String(prefix)}; give a whole number from 32 to 128`,
-  );
 }
