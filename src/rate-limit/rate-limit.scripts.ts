@@ -33,7 +33,7 @@ export const ADJUST: LuaScript<
   number[]
 > = Object.freeze({
   name: 'adjust',
-  sha1: 'b29352588f7d951e39ec7e6f9fd8d46d0b606ca1',
+  sha1: 'aaca2e2ea6888e16f3b30d4fc4cd0e36c152ba4f',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -50,10 +50,10 @@ local kind, cost = ARGV[at], tonumber(ARGV[at + 1])
 local limit, window, param = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
 local stamp = amount + tonumber(ARGV[at + 5])
 local key = KEYS[k]
-local letter = kind:byte(1)
 at = at + 6
 local shadow, block = false, false
 if #kind == 2 then
+kind = kind:sub(1, 1)
 shadow = ARGV[at] == '1'
 local after, lengths = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3])
 if after > 0 then
@@ -85,35 +85,37 @@ local rest = math.max(0, block.ends - now) + block.decay
 local fields = struct.pack('>ddI2I4', block.ends, block.length, block.level, block.refusals)
 redis.call('SET', block.key, fields, 'PX', math.ceil(rest / 1000) + 1)
 end
-elseif letter == 115 then
+elseif kind == 's' then
 local slots = param + 1
 local span = window / param
 local index = (now - now % span) / span
 local raw = redis.call('GET', key)
-local width = raw and (#raw - 16) / slots
-local total, shift = 0, slots
-local function counter(age)
-if width == 1 then return raw:byte(16 + age) end
-if width == 4 then return (struct.unpack('>I4', raw, 13 + 4 * age)) end
-local high, low = raw:byte(15 + 2 * age, 16 + 2 * age)
-return high * 256 + low
+local width, form = 0, false
+local total, newest, shift = 0, 0, slots
+if raw then
+width = (#raw - 16) / slots
+form = width == 1 and 'B' or width == 2 and '>I2' or width == 4 and '>I4'
 end
-if width == 1 or width == 2 or width == 4 then
-local written, sum = struct.unpack('>dd', raw)
+if form then
+local written
+written, total, newest = struct.unpack(width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4', raw)
 shift = index - written
 if shift < 0 then
 shift = 0
-raw = struct.pack('>dd', index, sum) .. raw:sub(17)
-if writes then redis.call('SET', key, raw, 'PX', math.ceil((index + slots) * span / 1000 - now / 1000) + 1000) end
+raw = struct.pack('>dd', index, total) .. raw:sub(17)
+if writes then
+redis.call('SET', key, raw, 'PX', math.ceil(((index + slots) * span - now) / 1000) + 1000)
+end
 end
 if shift < slots then
-total = sum
-for age = slots - shift + 1, slots do total = total - counter(age) end
+for age = slots - shift + 1, slots do
+total = total - struct.unpack(form, raw, 17 + (age - 1) * width)
 end
 end
-if shift >= slots then raw = false end
+end
+if shift >= slots then raw, total = false, 0 end
 local first = 0
-if shift == 0 then first = counter(1) end
+if shift == 0 then first = newest end
 if total >= limit and change ~= 'penalize' then made_room = true end
 if change == 'penalize' then
 local added = math.min(limit, first + amount) - first
@@ -133,9 +135,9 @@ if width < needed then
 rest = rest:gsub(string.rep('.', width), string.rep('\\0', needed - width) .. '%0')
 width = needed
 end
-local format = width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4'
-value = struct.pack(format, index, total, first) .. rest
-life = math.ceil(((index + slots) * span - now) / 1000) + 1000
+value = struct.pack(width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4', index, total, first) .. rest
+local ends = (index + slots) * span - now
+life = (ends + -ends % 1000) / 1000 + 1000
 end
 elseif raw then
 local owed, from, to = amount, slots - shift, 1
@@ -145,7 +147,7 @@ from = (index - shift) - (amount - amount % span) / span + 1
 to = from
 end
 local counts = {}
-for age = 1, slots do counts[age] = counter(age) end
+for age = 1, slots do counts[age] = struct.unpack(form, raw, 17 + (age - 1) * width) end
 if from > slots - shift then from = 0 end
 for age = from, to, -1 do
 local back = math.min(owed, counts[age] or 0)
@@ -155,20 +157,21 @@ end
 end
 local body = {}
 for age = 1, slots do
-body[age] = struct.pack(width == 1 and 'B' or width == 2 and '>I2' or '>I4', counts[age])
+body[age] = struct.pack(form, counts[age])
 end
 for age = slots - shift + 1, slots do body[age] = string.rep('\\0', width) end
 value = struct.pack('>dd', index - shift, total) .. table.concat(body)
 life = math.ceil(((index - shift + slots) * span - now) / 1000) + 1000
 end
-elseif letter == 103 then
+elseif kind == 'g' then
 local interval = window * 1000 / limit
 local capacity = param * interval
-local slack = math.min(param, interval / 2)
+local slack = param < interval / 2 and param or interval / 2
 local debt = 0
 local raw = redis.call('GET', key)
 if raw then
-debt = math.max(0, (tonumber(raw:sub(1, -4)) - now) * 1000 + tonumber(raw:sub(-3)))
+debt = (tonumber(raw:sub(1, -4)) - now) * 1000 + tonumber(raw:sub(-3))
+if debt < 0 then debt = 0 end
 local most = capacity + window * 1000
 if debt > most then
 debt = most
@@ -189,11 +192,12 @@ end
 if after == 0 then
 redis.call('DEL', key)
 elseif after ~= debt then
-local whole = math.ceil(after)
-value = string.format('%.0f%03.0f', now + math.floor(whole / 1000), whole % 1000)
-life = math.ceil(whole / 1000000) + 1
+local whole = after + -after % 1
+local below = whole % 1000
+value = string.format('%.0f%03.0f', now + (whole - below) / 1000, below)
+life = (whole + -whole % 1000000) / 1000000 + 1
 end
-elseif letter == 102 then
+elseif kind == 'f' then
 local ends = now + window
 if param == 1 then ends = ends - now % window end
 local used = 0
@@ -264,23 +268,23 @@ end
 if made_room and ARGV[3] ~= '' then
 redis.pcall('PUBLISH', ARGV[3], ARGV[4])
 end
-local mode, max_wait, step, unit = 'peek', 0, 6, 1
+local ahead, step, unit = 0, 6, 1
 writes = false
 at = 5
-local reply = { 1, now }
-local pending = {}
-local k, n = 0, 0
-while at <= #ARGV do
+local argc = #ARGV
+local reply = { 1, now, 0, 0, 0 }
+local pending = false
+local k, place = 0, 3
+while at <= argc do
 k = k + 1
-n = n + 1
-local kind = ARGV[at]
+local kind, key = ARGV[at], KEYS[k]
 local cost = unit or tonumber(ARGV[at + 1])
 local limit, window, param = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-local key = KEYS[k]
 local left, reset, wait, after_reset, value, life = 0, 0, 0, 0, false, 0
-at = at + step
 local shadow, block = false, false
+at = at + step
 if #kind == 2 then
+kind = kind:sub(1, 1)
 shadow = ARGV[at] == '1'
 local after, lengths = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3])
 if after > 0 then
@@ -303,39 +307,39 @@ at = at + 4 + lengths
 end
 if block and block.ends > now then
 left, wait, reset = -1, block.ends - now, block.ends - now
-else
-local letter = kind:byte(1)
-if letter == 115 then -- s
+elseif kind == 's' then
 local slots = param + 1
 local span = window / param
 local index = (now - now % span) / span
 local raw = redis.call('GET', key)
-local width = raw and (#raw - 16) / slots
-local total, shift = 0, slots
-local function counter(age)
-if width == 1 then return raw:byte(16 + age) end
-if width == 4 then return (struct.unpack('>I4', raw, 13 + 4 * age)) end
-local high, low = raw:byte(15 + 2 * age, 16 + 2 * age)
-return high * 256 + low
+local width, form = 0, false
+local total, newest, shift = 0, 0, slots
+if raw then
+width = (#raw - 16) / slots
+form = width == 1 and 'B' or width == 2 and '>I2' or width == 4 and '>I4'
 end
-if width == 1 or width == 2 or width == 4 then
-local written, sum = struct.unpack('>dd', raw)
+if form then
+local written
+written, total, newest = struct.unpack(width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4', raw)
 shift = index - written
 if shift < 0 then
 shift = 0
-raw = struct.pack('>dd', index, sum) .. raw:sub(17)
-if writes then redis.call('SET', key, raw, 'PX', math.ceil((index + slots) * span / 1000 - now / 1000) + 1000) end
+raw = struct.pack('>dd', index, total) .. raw:sub(17)
+if writes then
+redis.call('SET', key, raw, 'PX', math.ceil(((index + slots) * span - now) / 1000) + 1000)
+end
 end
 if shift < slots then
-total = sum
-for age = slots - shift + 1, slots do total = total - counter(age) end
+for age = slots - shift + 1, slots do
+total = total - struct.unpack(form, raw, 17 + (age - 1) * width)
 end
 end
-if shift >= slots then raw = false end
+end
+if shift >= slots then raw, total = false, 0 end
 local excess = total + cost - limit
 if excess > 0 then
 for age = slots - shift, 1, -1 do
-excess = excess - counter(age)
+excess = excess - struct.unpack(form, raw, 17 + (age - 1) * width)
 if excess <= 0 then
 wait = (index - shift - age + 1 + slots) * span - now
 break
@@ -343,15 +347,18 @@ end
 end
 end
 if total > 0 then
-local newest = 1
-while counter(newest) == 0 do newest = newest + 1 end
-reset = (index - shift - newest + 1 + slots) * span - now
+local age = 1
+while newest == 0 do
+age = age + 1
+newest = struct.unpack(form, raw, 17 + (age - 1) * width)
 end
-left = math.max(0, limit - total)
+reset = (index - shift - age + 1 + slots) * span - now
+if age > 1 then newest = 0 end
+end
+left = limit > total and limit - total or 0
 after_reset = (index + slots) * span - now
 if writes and wait == 0 then
-local first = cost
-if shift == 0 then first = counter(1) + cost end
+local first = shift == 0 and newest + cost or cost
 total = total + cost
 local needed = limit > 65535 and 4 or limit > 255 and 2 or 1
 local rest
@@ -367,18 +374,19 @@ if width < needed then
 rest = rest:gsub(string.rep('.', width), string.rep('\\0', needed - width) .. '%0')
 width = needed
 end
-local format = width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4'
-value = struct.pack(format, index, total, first) .. rest
-life = math.ceil(((index + slots) * span - now) / 1000) + 1000
+value = struct.pack(width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4', index, total, first) .. rest
+local ends = (index + slots) * span - now
+life = (ends + -ends % 1000) / 1000 + 1000
 end
-elseif letter == 103 then -- g
+elseif kind == 'g' then
 local interval = window * 1000 / limit
 local capacity = param * interval
-local slack = math.min(param, interval / 2)
+local slack = param < interval / 2 and param or interval / 2
 local debt = 0
 local raw = redis.call('GET', key)
 if raw then
-debt = math.max(0, (tonumber(raw:sub(1, -4)) - now) * 1000 + tonumber(raw:sub(-3)))
+debt = (tonumber(raw:sub(1, -4)) - now) * 1000 + tonumber(raw:sub(-3))
+if debt < 0 then debt = 0 end
 local most = capacity + window * 1000
 if debt > most then
 debt = most
@@ -388,16 +396,19 @@ end
 end
 end
 local after = debt + cost * interval
-wait = math.max(0, math.ceil((after - capacity - slack) / 1000))
-left = math.max(0, math.floor((capacity + slack - debt) / interval))
-reset = math.ceil(debt / 1000)
-after_reset = math.ceil(after / 1000)
-if writes and wait <= max_wait then
-local whole = math.ceil(after)
-value = string.format('%.0f%03.0f', now + math.floor(whole / 1000), whole % 1000)
-life = math.ceil(whole / 1000000) + 1
+local over = after - capacity - slack
+if over > 0 then wait = (over + -over % 1000) / 1000 end
+local room = (capacity + slack - debt) / interval
+if room > 0 then left = room - room % 1 end
+reset = (debt + -debt % 1000) / 1000
+after_reset = (after + -after % 1000) / 1000
+if writes and wait <= ahead then
+local whole = after + -after % 1
+local below = whole % 1000
+value = string.format('%.0f%03.0f', now + (whole - below) / 1000, below)
+life = (whole + -whole % 1000000) / 1000000 + 1
 end
-elseif letter == 102 then -- f
+elseif kind == 'f' then
 local ends = now + window
 if param == 1 then ends = ends - now % window end
 local used = 0
@@ -413,13 +424,13 @@ redis.call('SET', key, struct.pack('>dI4', ends, used), 'PX', math.ceil((ends - 
 end
 end
 end
-if used + cost > limit then wait = ends - now end
-left = math.max(0, limit - used)
 after_reset = ends - now
+if used + cost > limit then wait = after_reset end
 if used > 0 then reset = after_reset end
+left = limit > used and limit - used or 0
 if writes and wait == 0 then
 value = struct.pack('>dI4', ends, used + cost)
-life = math.ceil(after_reset / 1000) + 1
+life = (after_reset + -after_reset % 1000) / 1000 + 1
 end
 else -- l
 local horizon = now - window
@@ -450,15 +461,12 @@ local blocking = live + cost - limit
 if blocking > 0 then
 wait = tonumber(redis.call('LINDEX', key, entries - live + blocking - 1)) - horizon
 end
-left = math.max(0, limit - live)
+left = limit > live and limit - live or 0
 if live > 0 then reset = tonumber(redis.call('LINDEX', key, -1)) - horizon end
 after_reset = window
 if wait == 0 then value = entries - live end
 end
-end
-reply[3 * n] = left
-reply[3 * n + 1] = reset
-reply[3 * n + 2] = wait
+reply[place], reply[place + 1], reply[place + 2] = left, reset, wait
 if wait > 0 and not value then
 if not shadow then reply[1] = 0 end
 if block and writes and left >= 0 and block.lengths > 0 then
@@ -468,17 +476,20 @@ block.level = math.min(block.level + 1, block.lengths)
 block.refusals = 0
 local length = tonumber(ARGV[block.first + block.level])
 block.ends, block.length = now + length, length
-reply[3 * n] = -1
-reply[3 * n + 1] = math.max(reset, length)
-reply[3 * n + 2] = math.max(wait, length)
+reply[place], reply[place + 1], reply[place + 2] = -1, math.max(reset, length), math.max(wait, length)
 end
 local rest = math.max(0, block.ends - now) + block.decay
 local fields = struct.pack('>ddI2I4', block.ends, block.length, block.level, block.refusals)
 redis.call('SET', block.key, fields, 'PX', math.ceil(rest / 1000) + 1)
 end
-elseif writes then
-pending[#pending + 1] = { n, key, value, life, cost, after_reset }
+elseif not pending then
+pending = { place, key, value, life, cost, after_reset }
+else
+local m = #pending
+pending[m + 1], pending[m + 2], pending[m + 3] = place, key, value
+pending[m + 4], pending[m + 5], pending[m + 6] = life, cost, after_reset
 end
+place = place + 3
 end
 return reply`,
 });
@@ -490,8 +501,7 @@ return reply`,
  * a policy that blocks counts the refusal.
  *
  * KEYS[...] counters: per policy, in order, its counter, followed by its block if it has one
- * ARGV[1] mode (string): 'consume', 'peek' (writes nothing) or 'reserve' (takes what fits within maxWait)
- * ARGV[2] maxWait (number): microseconds a reservation may lie ahead; 0 in the other modes
+ * ARGV[1] ahead (number): -1 = look and write nothing, 0 = take what fits now, else take what fits within so many microseconds
  * ARGV[...] policies (string | number): per policy: kind, cost, limit, window in microseconds, param. Kinds and their param:
  *   s sliding (sub-windows; the window is a multiple of them), g gcra (burst), f fixed (1 = aligned), l log (0).
  *   A second letter says that rules follow: shadow (0 | 1), refusals before a block, microseconds until
@@ -503,34 +513,34 @@ return reply`,
  */
 export const CONSUME: LuaScript<
   readonly [...counters: readonly string[]],
-  readonly [mode: string, maxWait: number, ...policies: readonly (string | number)[]],
+  readonly [ahead: number, ...policies: readonly (string | number)[]],
   number[]
 > = Object.freeze({
   name: 'consume',
-  sha1: 'e1b18af3e682629a6f5c5cc0e3eeaead54ad3684',
+  sha1: '221bfdca7888802ced5c15d51d0578b671b360c8',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
-local mode = ARGV[1]
-local max_wait = tonumber(ARGV[2])
+local ahead = tonumber(ARGV[1])
+local writes = ahead >= 0
+if not writes then ahead = 0 end
 local now = server_now()
-local writes = mode ~= 'peek'
-local at, step, unit = 3, 5, nil
-local reply = { 1, now }
-local pending = {}
-local k, n = 0, 0
-while at <= #ARGV do
+local at, step, unit = 2, 5, nil
+local argc = #ARGV
+local reply = { 1, now, 0, 0, 0 }
+local pending = false
+local k, place = 0, 3
+while at <= argc do
 k = k + 1
-n = n + 1
-local kind = ARGV[at]
+local kind, key = ARGV[at], KEYS[k]
 local cost = unit or tonumber(ARGV[at + 1])
 local limit, window, param = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-local key = KEYS[k]
 local left, reset, wait, after_reset, value, life = 0, 0, 0, 0, false, 0
-at = at + step
 local shadow, block = false, false
+at = at + step
 if #kind == 2 then
+kind = kind:sub(1, 1)
 shadow = ARGV[at] == '1'
 local after, lengths = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3])
 if after > 0 then
@@ -553,39 +563,39 @@ at = at + 4 + lengths
 end
 if block and block.ends > now then
 left, wait, reset = -1, block.ends - now, block.ends - now
-else
-local letter = kind:byte(1)
-if letter == 115 then -- s
+elseif kind == 's' then
 local slots = param + 1
 local span = window / param
 local index = (now - now % span) / span
 local raw = redis.call('GET', key)
-local width = raw and (#raw - 16) / slots
-local total, shift = 0, slots
-local function counter(age)
-if width == 1 then return raw:byte(16 + age) end
-if width == 4 then return (struct.unpack('>I4', raw, 13 + 4 * age)) end
-local high, low = raw:byte(15 + 2 * age, 16 + 2 * age)
-return high * 256 + low
+local width, form = 0, false
+local total, newest, shift = 0, 0, slots
+if raw then
+width = (#raw - 16) / slots
+form = width == 1 and 'B' or width == 2 and '>I2' or width == 4 and '>I4'
 end
-if width == 1 or width == 2 or width == 4 then
-local written, sum = struct.unpack('>dd', raw)
+if form then
+local written
+written, total, newest = struct.unpack(width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4', raw)
 shift = index - written
 if shift < 0 then
 shift = 0
-raw = struct.pack('>dd', index, sum) .. raw:sub(17)
-if writes then redis.call('SET', key, raw, 'PX', math.ceil((index + slots) * span / 1000 - now / 1000) + 1000) end
+raw = struct.pack('>dd', index, total) .. raw:sub(17)
+if writes then
+redis.call('SET', key, raw, 'PX', math.ceil(((index + slots) * span - now) / 1000) + 1000)
+end
 end
 if shift < slots then
-total = sum
-for age = slots - shift + 1, slots do total = total - counter(age) end
+for age = slots - shift + 1, slots do
+total = total - struct.unpack(form, raw, 17 + (age - 1) * width)
 end
 end
-if shift >= slots then raw = false end
+end
+if shift >= slots then raw, total = false, 0 end
 local excess = total + cost - limit
 if excess > 0 then
 for age = slots - shift, 1, -1 do
-excess = excess - counter(age)
+excess = excess - struct.unpack(form, raw, 17 + (age - 1) * width)
 if excess <= 0 then
 wait = (index - shift - age + 1 + slots) * span - now
 break
@@ -593,15 +603,18 @@ end
 end
 end
 if total > 0 then
-local newest = 1
-while counter(newest) == 0 do newest = newest + 1 end
-reset = (index - shift - newest + 1 + slots) * span - now
+local age = 1
+while newest == 0 do
+age = age + 1
+newest = struct.unpack(form, raw, 17 + (age - 1) * width)
 end
-left = math.max(0, limit - total)
+reset = (index - shift - age + 1 + slots) * span - now
+if age > 1 then newest = 0 end
+end
+left = limit > total and limit - total or 0
 after_reset = (index + slots) * span - now
 if writes and wait == 0 then
-local first = cost
-if shift == 0 then first = counter(1) + cost end
+local first = shift == 0 and newest + cost or cost
 total = total + cost
 local needed = limit > 65535 and 4 or limit > 255 and 2 or 1
 local rest
@@ -617,18 +630,19 @@ if width < needed then
 rest = rest:gsub(string.rep('.', width), string.rep('\\0', needed - width) .. '%0')
 width = needed
 end
-local format = width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4'
-value = struct.pack(format, index, total, first) .. rest
-life = math.ceil(((index + slots) * span - now) / 1000) + 1000
+value = struct.pack(width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4', index, total, first) .. rest
+local ends = (index + slots) * span - now
+life = (ends + -ends % 1000) / 1000 + 1000
 end
-elseif letter == 103 then -- g
+elseif kind == 'g' then
 local interval = window * 1000 / limit
 local capacity = param * interval
-local slack = math.min(param, interval / 2)
+local slack = param < interval / 2 and param or interval / 2
 local debt = 0
 local raw = redis.call('GET', key)
 if raw then
-debt = math.max(0, (tonumber(raw:sub(1, -4)) - now) * 1000 + tonumber(raw:sub(-3)))
+debt = (tonumber(raw:sub(1, -4)) - now) * 1000 + tonumber(raw:sub(-3))
+if debt < 0 then debt = 0 end
 local most = capacity + window * 1000
 if debt > most then
 debt = most
@@ -638,16 +652,19 @@ end
 end
 end
 local after = debt + cost * interval
-wait = math.max(0, math.ceil((after - capacity - slack) / 1000))
-left = math.max(0, math.floor((capacity + slack - debt) / interval))
-reset = math.ceil(debt / 1000)
-after_reset = math.ceil(after / 1000)
-if writes and wait <= max_wait then
-local whole = math.ceil(after)
-value = string.format('%.0f%03.0f', now + math.floor(whole / 1000), whole % 1000)
-life = math.ceil(whole / 1000000) + 1
+local over = after - capacity - slack
+if over > 0 then wait = (over + -over % 1000) / 1000 end
+local room = (capacity + slack - debt) / interval
+if room > 0 then left = room - room % 1 end
+reset = (debt + -debt % 1000) / 1000
+after_reset = (after + -after % 1000) / 1000
+if writes and wait <= ahead then
+local whole = after + -after % 1
+local below = whole % 1000
+value = string.format('%.0f%03.0f', now + (whole - below) / 1000, below)
+life = (whole + -whole % 1000000) / 1000000 + 1
 end
-elseif letter == 102 then -- f
+elseif kind == 'f' then
 local ends = now + window
 if param == 1 then ends = ends - now % window end
 local used = 0
@@ -663,13 +680,13 @@ redis.call('SET', key, struct.pack('>dI4', ends, used), 'PX', math.ceil((ends - 
 end
 end
 end
-if used + cost > limit then wait = ends - now end
-left = math.max(0, limit - used)
 after_reset = ends - now
+if used + cost > limit then wait = after_reset end
 if used > 0 then reset = after_reset end
+left = limit > used and limit - used or 0
 if writes and wait == 0 then
 value = struct.pack('>dI4', ends, used + cost)
-life = math.ceil(after_reset / 1000) + 1
+life = (after_reset + -after_reset % 1000) / 1000 + 1
 end
 else -- l
 local horizon = now - window
@@ -700,15 +717,12 @@ local blocking = live + cost - limit
 if blocking > 0 then
 wait = tonumber(redis.call('LINDEX', key, entries - live + blocking - 1)) - horizon
 end
-left = math.max(0, limit - live)
+left = limit > live and limit - live or 0
 if live > 0 then reset = tonumber(redis.call('LINDEX', key, -1)) - horizon end
 after_reset = window
 if wait == 0 then value = entries - live end
 end
-end
-reply[3 * n] = left
-reply[3 * n + 1] = reset
-reply[3 * n + 2] = wait
+reply[place], reply[place + 1], reply[place + 2] = left, reset, wait
 if wait > 0 and not value then
 if not shadow then reply[1] = 0 end
 if block and writes and left >= 0 and block.lengths > 0 then
@@ -718,31 +732,36 @@ block.level = math.min(block.level + 1, block.lengths)
 block.refusals = 0
 local length = tonumber(ARGV[block.first + block.level])
 block.ends, block.length = now + length, length
-reply[3 * n] = -1
-reply[3 * n + 1] = math.max(reset, length)
-reply[3 * n + 2] = math.max(wait, length)
+reply[place], reply[place + 1], reply[place + 2] = -1, math.max(reset, length), math.max(wait, length)
 end
 local rest = math.max(0, block.ends - now) + block.decay
 local fields = struct.pack('>ddI2I4', block.ends, block.length, block.level, block.refusals)
 redis.call('SET', block.key, fields, 'PX', math.ceil(rest / 1000) + 1)
 end
-elseif writes then
-pending[#pending + 1] = { n, key, value, life, cost, after_reset }
+elseif not pending then
+pending = { place, key, value, life, cost, after_reset }
+else
+local m = #pending
+pending[m + 1], pending[m + 2], pending[m + 3] = place, key, value
+pending[m + 4], pending[m + 5], pending[m + 6] = life, cost, after_reset
 end
+place = place + 3
 end
-if writes and reply[1] == 1 then
-for _, write in ipairs(pending) do
-local key, value, cost, place = write[2], write[3], write[5], 3 * write[1]
-if write[4] > 0 then
-redis.call('SET', key, value, 'PX', write[4])
+if writes and pending and reply[1] == 1 then
+for m = 1, #pending, 6 do
+local place, key, value = pending[m], pending[m + 1], pending[m + 2]
+local life, cost, after_reset = pending[m + 3], pending[m + 4], pending[m + 5]
+if life > 0 then
+redis.call('SET', key, value, 'PX', life)
 else
 if value > 0 then redis.call('LTRIM', key, value, -1) end
 local entry = string.format('%.0f', now)
 for _ = 1, cost do redis.call('RPUSH', key, entry) end
-redis.call('PEXPIRE', key, math.ceil(write[6] / 1000) + 1)
+redis.call('PEXPIRE', key, math.ceil(after_reset / 1000) + 1)
 end
-reply[place] = math.max(0, reply[place] - cost)
-reply[place + 1] = write[6]
+local left = reply[place] - cost
+reply[place] = left > 0 and left or 0
+reply[place + 1] = after_reset
 end
 end
 return reply`,

@@ -19,8 +19,8 @@ export function consumeArguments(
   mode: EvaluationMode,
   maxWaitUs: number,
   demands: readonly Demand[],
-): [string, number, ...(string | number)[]] {
-  const args: [string, number, ...(string | number)[]] = [mode, maxWaitUs];
+): [number, ...(string | number)[]] {
+  const args: [number, ...(string | number)[]] = [mode === 'peek' ? -1 : maxWaitUs];
   for (const { set, cost } of demands) {
     const { policies } = set;
     for (let index = 0; index < policies.length; index += 1) {

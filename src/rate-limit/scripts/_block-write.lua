@@ -5,8 +5,6 @@ if block.refusals >= block.after then
   block.refusals = 0
   local length = tonumber(ARGV[block.first + block.level])
   block.ends, block.length = now + length, length
-  reply[3 * n] = -1
-  reply[3 * n + 1] = math.max(reset, length)
-  reply[3 * n + 2] = math.max(wait, length)
+  reply[place], reply[place + 1], reply[place + 2] = -1, math.max(reset, length), math.max(wait, length)
 end
 --- @include "_block-set.lua"

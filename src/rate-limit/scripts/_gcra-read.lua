@@ -8,11 +8,12 @@
 -- all the same and is too small for one more.
 local interval = window * 1000 / limit
 local capacity = param * interval
-local slack = math.min(param, interval / 2)
+local slack = param < interval / 2 and param or interval / 2
 local debt = 0
 local raw = redis.call('GET', key)
 if raw then
-  debt = math.max(0, (tonumber(raw:sub(1, -4)) - now) * 1000 + tonumber(raw:sub(-3)))
+  debt = (tonumber(raw:sub(1, -4)) - now) * 1000 + tonumber(raw:sub(-3))
+  if debt < 0 then debt = 0 end
   -- Reservations reach one window ahead. More than that is a clock that went back: nobody is locked out
   -- for longer.
   local most = capacity + window * 1000

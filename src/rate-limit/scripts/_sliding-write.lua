@@ -15,6 +15,6 @@ if width < needed then
   rest = rest:gsub(string.rep('.', width), string.rep('\0', needed - width) .. '%0')
   width = needed
 end
-local format = width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4'
-value = struct.pack(format, index, total, first) .. rest
-life = math.ceil(((index + slots) * span - now) / 1000) + 1000
+value = struct.pack(width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4', index, total, first) .. rest
+local ends = (index + slots) * span - now
+life = (ends + -ends % 1000) / 1000 + 1000

@@ -28,10 +28,10 @@ while at <= #ARGV do
   local limit, window, param = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
   local stamp = amount + tonumber(ARGV[at + 5])
   local key = KEYS[k]
-  local letter = kind:byte(1)
   at = at + 6
   local shadow, block = false, false
   if #kind == 2 then
+    kind = kind:sub(1, 1)
 --- @include "_rules.lua"
   end
   local value, life = false, 0
@@ -43,10 +43,10 @@ while at <= #ARGV do
       block.ends, block.length, block.level, block.refusals = now + amount, amount, math.max(block.level, 1), 0
 --- @include "_block-set.lua"
     end
-  elseif letter == 115 then
+  elseif kind == 's' then
 --- @include "_sliding-read.lua"
     local first = 0
-    if shift == 0 then first = counter(1) end
+    if shift == 0 then first = newest end
     if total >= limit and change ~= 'penalize' then made_room = true end
     if change == 'penalize' then
       local added = math.min(limit, first + amount) - first
@@ -63,7 +63,7 @@ while at <= #ARGV do
         to = from
       end
       local counts = {}
-      for age = 1, slots do counts[age] = counter(age) end
+      for age = 1, slots do counts[age] = struct.unpack(form, raw, 17 + (age - 1) * width) end
       -- What has left the window is not in the total any more.
       if from > slots - shift then from = 0 end
       for age = from, to, -1 do
@@ -74,14 +74,14 @@ while at <= #ARGV do
       end
       local body = {}
       for age = 1, slots do
-        body[age] = struct.pack(width == 1 and 'B' or width == 2 and '>I2' or '>I4', counts[age])
+        body[age] = struct.pack(form, counts[age])
       end
       -- Written back as of its own time; `total` lost what has left since.
       for age = slots - shift + 1, slots do body[age] = string.rep('\0', width) end
       value = struct.pack('>dd', index - shift, total) .. table.concat(body)
       life = math.ceil(((index - shift + slots) * span - now) / 1000) + 1000
     end
-  elseif letter == 103 then
+  elseif kind == 'g' then
 --- @include "_gcra-read.lua"
     local after = debt
     if debt + interval > capacity + slack and change ~= 'penalize' then made_room = true end
@@ -98,7 +98,7 @@ while at <= #ARGV do
     elseif after ~= debt then
 --- @include "_gcra-write.lua"
     end
-  elseif letter == 102 then
+  elseif kind == 'f' then
 --- @include "_fixed-read.lua"
     if used >= limit and change ~= 'penalize' then made_room = true end
     local count = used
@@ -135,7 +135,7 @@ if made_room and ARGV[3] ~= '' then
   redis.pcall('PUBLISH', ARGV[3], ARGV[4])
 end
 
-local mode, max_wait, step, unit = 'peek', 0, 6, 1
+local ahead, step, unit = 0, 6, 1
 writes = false
 at = 5
 --- @include "_evaluate.lua"
