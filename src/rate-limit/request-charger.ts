@@ -92,7 +92,9 @@ export class RequestCharger {
     }
     const decisions = await Promise.all([...earlier, now]);
     const made = decisions.filter((decision) => decision !== undefined);
-    return made.length === 0 ? undefined : mergeDecisions(made);
+    if (made.length === 0) return undefined;
+    // The receipt is that of the field that was charged: others would give back the same once more.
+    return { ...mergeDecisions(made), receipt: (await now)?.receipt };
   }
 }
 
