@@ -66,7 +66,7 @@ function peers(raw: RedisClient, id: (index: number) => string): Variant[] {
     sendCommand: (command, ...args) => raw.call(command, ...args) as Promise<RedisReply>,
     prefix: 'express:',
   });
-  express.init({ windowMs: WINDOW_MS } as Parameters<RedisStore['init']>[0]);
+  void express.init({ windowMs: WINDOW_MS } as Parameters<RedisStore['init']>[0]);
   const nest = new ThrottlerStorageRedisService(raw as never);
   return [
     { name: 'rate-limiter-flexible consume', run: (index) => flexible.consume(id(index)) },

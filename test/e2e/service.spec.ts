@@ -103,6 +103,16 @@ function suite(httpAdapter: 'fastify' | 'express', topology?: Topology): void {
     ]);
   });
 
+  it('R17 tells by whom limits are decided', async () => {
+    const { body } = await request('/health');
+
+    expect((body['info'] as Record<string, unknown>)['rateLimits']).toEqual({
+      status: 'up',
+      source: 'redis',
+      awayForMs: 0,
+    });
+  });
+
   it('R12 reads a campaign from the store once and from the cache afterwards', async () => {
     const store = app.get<InMemoryCampaignStore>(CampaignStore, { strict: false });
     const before = store.reads;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { REDIS, slotOf, type RedisClient } from 'rednest';
 import { hashedId, RateLimiter, RateLimitModule, type Policy, type RateLimitId } from 'rednest/rate-limit';
 import { encodeIdentity } from '../../src/rate-limit/identity.js';

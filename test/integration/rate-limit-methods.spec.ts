@@ -412,7 +412,7 @@ function suite(start: () => Promise<TestServer>): void {
         return (await limiter.consume(id, one)).source === 'deny-cache' && (await hears(redis, prefix));
       });
 
-      if (change === 'refund') expect(await peer.refund(receipt!)).toBe(true);
+      if (change === 'refund') await peer.refund(receipt!);
       else await peer[change](id, one);
 
       await eventually('room', async () => (await limiter.consume(id, one)).allowed, 2000);

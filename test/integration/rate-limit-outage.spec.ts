@@ -119,9 +119,9 @@ describeNative('RateLimiter without Redis', () => {
     const ids = Array.from({ length: 8 }, () => uniquePrefix());
     const policy: Policy = { name: 'flood', limit: 1_000_000, window: '1h' };
     const sent = { calls: 0, local: 0, redis: 0, slowest: 0 };
-    let running = true;
+    const run = { isOver: false };
     const lane = async (id: string): Promise<void> => {
-      while (running) {
+      while (!run.isOver) {
         const { value, ms } = await timed(() => limiter.consume(id, policy));
         sent.calls += 1;
         sent[value.source === 'redis' ? 'redis' : 'local'] += 1;
@@ -134,7 +134,7 @@ describeNative('RateLimiter without Redis', () => {
     await eventually('a flood', () => sent.redis > 500);
     await server.kill();
     await eventually('decisions in memory', () => sent.local > 500);
-    running = false;
+    run.isOver = true;
     await flood;
     const redis = module.get<RedisClient>(REDIS);
     await server.restart();
