@@ -17,6 +17,16 @@ export {
   RateLimitExceededError,
   RateLimitUnavailableError,
 } from './rate-limit.errors.js';
+export { OutboundLimiter } from './outbound-limiter.js';
+export { OutboundLimitError } from './outbound.errors.js';
+export { OutboundLimitModule } from './outbound.module.js';
+export {
+  OUTBOUND_DEFAULTS,
+  type OutboundCallOptions,
+  type OutboundLimitOptions,
+  type OutboundStatus,
+} from './outbound.options.js';
+export { getOutboundToken, InjectOutbound } from './outbound.tokens.js';
 export { RateLimitGuard } from './rate-limit.guard.js';
 export { RateLimitInterceptor } from './rate-limit.interceptor.js';
 export { RateLimitModule, type RateLimitModuleExtras } from './rate-limit.module.js';
@@ -53,3 +63,4 @@ export type {
   RoutePolicy,
   RoutePolicyReference,
 } from './route-policy.js';
+export { RedisThrottlerStorage, type ThrottlerRecord } from './throttler-storage.js';

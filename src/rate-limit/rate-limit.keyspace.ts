@@ -61,6 +61,15 @@ export const SLOTS_KEYSPACE = defineKeyspace({
   description: 'Concurrency limit: leased slots and when each lease ends; lives until the last one does',
 });
 
+/** Counters of `RedisThrottlerStorage`. */
+export const THROTTLER_KEYSPACE = defineKeyspace({
+  ...shared,
+  name: 't',
+  parts: ['throttler'],
+  value: 'bytes',
+  description: 'Storage of @nestjs/throttler: end of window and block, and hits; lives until the later end',
+});
+
 /** All of them, for the registry. */
 export const RATE_LIMIT_KEYSPACES = [
   SLIDING_KEYSPACE,
@@ -69,4 +78,5 @@ export const RATE_LIMIT_KEYSPACES = [
   LOG_KEYSPACE,
   BLOCK_KEYSPACE,
   SLOTS_KEYSPACE,
+  THROTTLER_KEYSPACE,
 ] as const;

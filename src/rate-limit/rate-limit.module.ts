@@ -12,6 +12,7 @@ import { RequestOutcomes } from './request-outcomes.js';
 import { RequestSlots } from './request-slots.js';
 import { RouteCheck } from './route-check.js';
 import { RoutePlanner } from './route-planner.js';
+import { RedisThrottlerStorage } from './throttler-storage.js';
 
 /** Settings of the module itself. */
 export interface RateLimitModuleExtras {
@@ -53,6 +54,7 @@ const { ConfigurableModuleClass, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
     ConcurrencyLimiter,
     RateLimiter,
     RoutePlanner,
+    RedisThrottlerStorage,
     RouteCheck,
     ProxyCheck,
     RequestIdentities,
@@ -64,6 +66,7 @@ const { ConfigurableModuleClass, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
     RATE_LIMIT_OPTIONS,
     PolicyEvaluator,
     RateLimiter,
+    RedisThrottlerStorage,
     // What guard and interceptor are made of: Nest creates those in the modules that bind them.
     RoutePlanner,
     RequestIdentities,
