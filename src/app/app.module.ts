@@ -6,6 +6,7 @@ import { QueueModule } from 'rednest/queue';
 import { RateLimitGuard, RateLimitModule } from 'rednest/rate-limit';
 import { CampaignsModule } from './campaigns/campaigns.module.js';
 import { HealthModule } from './health/health.module.js';
+import { KeywordsModule } from './keywords/keywords.module.js';
 import { NotificationsModule } from './notifications/notifications.module.js';
 import { ProblemFilter } from './problem.filter.js';
 import { routePolicies } from './route-policies.js';
@@ -39,7 +40,7 @@ export class AppModule {
         QueueModule.forRoot({ role }),
         HealthModule,
         NotificationsModule.forRole(role),
-        ...(role === 'worker' ? [] : [CampaignsModule]),
+        ...(role === 'worker' ? [] : [CampaignsModule, KeywordsModule]),
       ],
       providers: [
         { provide: APP_GUARD, useClass: RateLimitGuard },
