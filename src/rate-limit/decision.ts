@@ -1,3 +1,4 @@
+import { ConfigurationError } from '../common/index.js';
 import type { PolicySet } from './policy-set.js';
 import { RateLimitReceipt } from './receipt.js';
 
@@ -66,6 +67,26 @@ export interface Demand {
   readonly set: PolicySet;
   /** Units per policy of the set, or one number for all. */
   readonly cost: number | readonly number[];
+}
+
+/** Identities one call may name; with the policies of each it bounds the work of the script. */
+const MAX_DEMANDS = 16;
+
+/** @throws {ConfigurationError} when there is no demand, too many, or two that count in one place */
+export function assertDemands(demands: readonly Demand[]): void {
+  if (demands.length === 0 || demands.length > MAX_DEMANDS) {
+    throw new ConfigurationError(
+      `A rate limit call names ${demands.length} identities; give 1 to ${MAX_DEMANDS}`,
+    );
+  }
+  const places = demands.flatMap(({ identity, set }) =>
+    set.policies.map(({ keySuffix }) => identity + keySuffix),
+  );
+  if (new Set(places).size < places.length) {
+    throw new ConfigurationError(
+      'A rate limit call names one policy twice for the same identity; give it once',
+    );
+  }
 }
 
 /**

@@ -159,7 +159,8 @@ export class PolicyEvaluator {
     demands: readonly Demand[],
     maxWaitUs: number,
   ): Promise<RateLimitDecision> {
-    const denied = mode === 'peek' ? undefined : this.denials?.find(demands);
+    // A reservation may fit where a request does not.
+    const denied = mode === 'consume' ? this.denials?.find(demands) : undefined;
     if (denied) return Promise.resolve(this.report(mode, demands, denied));
     const closedBy = this.gate.closedBy;
     if (closedBy) return this.settleLocally(mode, demands, maxWaitUs, closedBy);

@@ -33,7 +33,7 @@ export const ADJUST: LuaScript<
   number[]
 > = Object.freeze({
   name: 'adjust',
-  sha1: 'aaca2e2ea6888e16f3b30d4fc4cd0e36c152ba4f',
+  sha1: '54ff236a3ebcf4d1d87dc680c6e71cbe66fa910a',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -259,7 +259,7 @@ redis.call('LTRIM', key, -limit, -1)
 redis.call('PEXPIRE', key, math.ceil(window / 1000) + 1)
 elseif change == 'reward' then
 redis.call('LTRIM', key, entries - live + amount, -1)
-else
+elseif cost > 0 then
 redis.call('LREM', key, cost, string.format('%.0f', amount))
 end
 end

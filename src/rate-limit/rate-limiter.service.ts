@@ -2,7 +2,7 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { resolveDuration, type Duration } from '../common/index.js';
 import type { ConcurrencyOptions, ConcurrencyPolicy, ConcurrencySlot } from './concurrency.js';
 import { ConcurrencyLimiter } from './concurrency-limiter.js';
-import type { Demand, RateLimitDecision } from './decision.js';
+import { assertDemands, type Demand, type RateLimitDecision } from './decision.js';
 import { encodeIdentity, type RateLimitId } from './identity.js';
 import type { Change, EvaluationMode } from './local/local-limiter.js';
 import { PolicyEvaluator } from './policy-evaluator.js';
@@ -120,13 +120,16 @@ export class RateLimiter {
    * identities live on different servers, it is one per server, and what the earlier ones took is given
    * back when a later one refuses; in between, others may find it taken.
    *
+   * @throws {ConfigurationError} for no demand, more than 16, or two of one policy and identity
    * @throws the errors of {@link consume}
    * @example
    * await limiter.consumeAll([{ id: ['ip', ip], policies: burst }, { id: ['tenant', tenant], policies: plan }]);
    */
   async consumeAll(demands: readonly RateLimitDemand[]): Promise<RateLimitDecision> {
     const resolved = demands.map(async ({ id, policies, cost }) => this.demand(id, policies, cost));
-    return this.evaluator.evaluate('consume', await Promise.all(resolved));
+    const all = await Promise.all(resolved);
+    assertDemands(all);
+    return this.evaluator.evaluate('consume', all);
   }
 
   /**

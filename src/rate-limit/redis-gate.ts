@@ -36,9 +36,9 @@ export class RedisGate {
     return this.lastError;
   }
 
-  /** Milliseconds since Redis has not been asked; 0 while it is. */
+  /** Milliseconds since Redis has not been asked; 0 while it is. Looks for it, as a call would. */
   get awayForMs(): number {
-    return this.lastError ? this.clock.monotonicMs() - this.awaySinceMs : 0;
+    return this.closedBy ? this.clock.monotonicMs() - this.awaySinceMs : 0;
   }
 
   /** Redis answered a call. */

@@ -192,3 +192,8 @@ function stray(policy: string, property: string, algorithm: RateLimitAlgorithm):
     `Rate limit policy "${policy}" has ${property}, which is for algorithm "${algorithm}"; remove it or name that one`,
   );
 }
+
+/** Whether an allowed call was counted by a policy: one in shadow mode without room lets pass and counts nothing. */
+export function isCounted({ shadow }: ResolvedPolicy, waitUs: number): boolean {
+  return !shadow || waitUs === 0;
+}

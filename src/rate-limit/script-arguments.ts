@@ -1,5 +1,6 @@
 import type { Demand } from './decision.js';
 import type { Change, EvaluationMode } from './local/local-limiter.js';
+import { isCounted } from './resolved-policy.js';
 
 /** KEYS of both scripts: per policy its counter, then its block. */
 export function keysOf(prefix: string, demands: readonly Demand[]): string[] {
@@ -48,16 +49,11 @@ export function adjustArguments(
   let place = 3;
   for (const { set, cost } of demands) {
     for (const [index, { kind, limit, windowUs, param, rules }] of set.policies.entries()) {
-      const stamp = change.kind === 'refund' ? change.reply[place]! : 0;
-      args.push(
-        kind,
-        typeof cost === 'number' ? cost : cost[index]!,
-        limit,
-        windowUs,
-        param,
-        stamp,
-        ...rules,
-      );
+      const units = typeof cost === 'number' ? cost : cost[index]!;
+      const isRefund = change.kind === 'refund';
+      const stamp = isRefund ? change.reply[place]! : 0;
+      const own = isRefund && !isCounted(set.policies[index]!, change.reply[place + 1]!) ? 0 : units;
+      args.push(kind, own, limit, windowUs, param, stamp, ...rules);
       place += 3;
     }
   }

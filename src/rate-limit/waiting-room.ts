@@ -41,6 +41,9 @@ export class WaitingRoom {
 
 /** One caller that waits. */
 class Wait {
+  /** Nobody waits for the turn any more. */
+  private hasGivenUp = false;
+
   constructor(
     private readonly evaluator: PolicyEvaluator,
     private readonly demand: Demand,
@@ -65,6 +68,7 @@ class Wait {
   async poll(): Promise<RateLimitDecision> {
     for (;;) {
       this.signal?.throwIfAborted();
+      if (this.hasGivenUp) throw new Error('gave up in line');
       const decision = await this.ask('consume', 0);
       if (decision.allowed) return decision;
       if (decision.retryAfterMs > this.restMs) throw new RateLimitExceededError(decision);
@@ -85,6 +89,7 @@ class Wait {
       over.abort();
       limit.catch(() => undefined);
     }
+    this.hasGivenUp = true;
     void turn.then(
       ({ receipt }) => receipt && this.evaluator.refund(receipt),
       () => undefined,

@@ -131,6 +131,29 @@ function suite(start: () => Promise<TestServer>): void {
     expect((await limiter.peek(['ip', ip], TEN)).policies[0]!.remaining).toBe(10);
   });
 
+  it('refuses to count one policy of one identity twice in a call', async () => {
+    const twice = [
+      { id: 'twice', policies: TEN },
+      { id: ['twice'], policies: [TEN] },
+    ];
+
+    await expect(limiter.consumeAll(twice)).rejects.toThrow(/twice for the same identity/);
+    await expect(limiter.consumeAll([])).rejects.toBeInstanceOf(ConfigurationError);
+  });
+
+  it('gives nothing back to a policy in shadow mode that counted nothing', async () => {
+    for (const policy of EVERY) {
+      const id = uniquePrefix();
+      const shadow: Policy = { ...policy, name: 'shadow', limit: 1, shadow: true };
+      await limiter.consume(id, [policy, shadow]);
+      const { receipt } = await limiter.consume(id, [policy, shadow]);
+      await limiter.refund(receipt!);
+
+      const { policies } = await limiter.peek(id, [policy, shadow]);
+      expect(policies.map((state) => state.remaining)).toEqual([9, 0]);
+    }
+  });
+
   it('blocks longer each time, and by hand, until a reset', async () => {
     const policy: Policy = { name: 'blocks', limit: 1, window: '100ms', block: { for: ['1h', '2h'] } };
     const id = uniquePrefix();
@@ -239,6 +262,18 @@ function suite(start: () => Promise<TestServer>): void {
       expect(done).toEqual([0, 1, 2, 3, 4, 5]);
       // 50 ms apart, counted from the first; a timer may be a little early.
       times.forEach((time, index) => expect(time).toBeGreaterThanOrEqual(index * 50 - 5));
+    });
+
+    it('reserves also while a refusal is remembered', async () => {
+      const id = uniquePrefix();
+      await limiter.consume(id, PACED);
+      const refused = await limiter.consume(id, PACED);
+      const before = await scriptCalls(redis);
+
+      const granted = await limiter.acquire(id, PACED);
+
+      expect([refused.allowed, granted.allowed, granted.source]).toEqual([false, true, 'redis']);
+      expect((await scriptCalls(redis)) - before).toBe(1);
     });
 
     it('fails at once when the time is known to be too short, and takes nothing', async () => {

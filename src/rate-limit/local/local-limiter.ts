@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { systemClock, type Clock } from '../../common/index.js';
 import type { Demand } from '../decision.js';
 import type { RateLimitAlgorithm } from '../policy.js';
-import type { ResolvedPolicy } from '../resolved-policy.js';
+import { isCounted, type ResolvedPolicy } from '../resolved-policy.js';
 import { FixedCounter } from './fixed-counter.js';
 import { GcraCounter } from './gcra-counter.js';
 import { LocalBlock } from './local-block.js';
@@ -176,6 +176,7 @@ function apply(change: Exclude<Change, { kind: 'reset' }>, item: Item, index: nu
   const { entry, limits, cost, policy } = item;
   switch (change.kind) {
     case 'refund':
+      if (!isCounted(policy, change.reply[4 + index * 3]!)) break;
       entry.counter.refund(
         limits,
         { cost, atUs: change.reply[1]!, resetUs: change.reply[3 + index * 3]! },

@@ -123,7 +123,7 @@ while at <= #ARGV do
       redis.call('PEXPIRE', key, math.ceil(window / 1000) + 1)
     elseif change == 'reward' then
       redis.call('LTRIM', key, entries - live + amount, -1)
-    else
+    elseif cost > 0 then
       redis.call('LREM', key, cost, string.format('%.0f', amount))
     end
   end
