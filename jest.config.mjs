@@ -8,6 +8,8 @@ export default {
     '^rednest$': '<rootDir>/src/index.ts',
     '^rednest/(.*)$': '<rootDir>/src/$1/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
+    // Mercurius brings a copy that is ESM only and is loaded by require, which Jest cannot do on Node 20.
+    '^content-disposition$': '<rootDir>/node_modules/content-disposition/dist/index.js',
   },
   transform: {
     '^.+\\.ts$': [

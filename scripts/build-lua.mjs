@@ -76,7 +76,7 @@ function parseHeader(file, source) {
 /** @param {{ label: string, type: string, rest: boolean }[]} parts */
 function tuple(parts) {
   const items = parts.map(({ label, type, rest }) =>
-    rest ? `...${label}: readonly ${type}[]` : `${label}: ${type}`,
+    rest ? `...${label}: readonly ${type.includes('|') ? `(${type})` : type}[]` : `${label}: ${type}`,
   );
   return `readonly [${items.join(', ')}]`;
 }

@@ -7,6 +7,7 @@ import { RateLimitGuard, RateLimitModule } from 'rednest/rate-limit';
 import { ActivitiesModule } from './activities/activities.module.js';
 import { CampaignsModule } from './campaigns/campaigns.module.js';
 import { HealthModule } from './health/health.module.js';
+import { KeywordsModule } from './keywords/keywords.module.js';
 import { NotificationsModule } from './notifications/notifications.module.js';
 import { ProblemFilter } from './problem.filter.js';
 import { routePolicies } from './route-policies.js';
@@ -41,7 +42,7 @@ export class AppModule {
         QueueModule.forRoot({ role }),
         HealthModule,
         NotificationsModule.forRole(role),
-        ...(role === 'worker' ? [] : [ActivitiesModule, CampaignsModule]),
+        ...(role === 'worker' ? [] : [ActivitiesModule, CampaignsModule, KeywordsModule]),
       ],
       providers: [
         { provide: APP_GUARD, useClass: RateLimitGuard },

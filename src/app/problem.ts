@@ -1,5 +1,6 @@
 import { HttpException, HttpStatus, ServiceUnavailableException } from '@nestjs/common';
 import { isRednestError, type RednestError } from 'rednest';
+import type { OutboundLimitError } from 'rednest/rate-limit';
 
 /** Problem document of RFC 9457. */
 export interface Problem {
@@ -45,6 +46,7 @@ export function healthResult(error: unknown): object | undefined {
 /** Maps whatever a handler threw to a problem document. Unknown errors show nothing of themselves. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof HttpException) return fromHttpException(error);
+  if (isRednestError(error, 'ERR_OUTBOUND_LIMIT')) return fromOutboundLimit(error as OutboundLimitError);
   if (isRednestError(error) && UNAVAILABLE.has(error.code)) return fromUnavailable(error);
   return problem(HttpStatus.INTERNAL_SERVER_ERROR, 'The request failed; the server log has the cause');
 }
@@ -54,6 +56,11 @@ function fromHttpException(error: HttpException): Problem {
   const body = error.getResponse();
   if (typeof body === 'object' && 'type' in body && 'title' in body) return body as Problem;
   return problem(status, error.message);
+}
+
+function fromOutboundLimit({ code, provider, retryAfterMs }: OutboundLimitError): Problem {
+  const detail = `The provider "${provider}" takes no more calls for now`;
+  return problem(HttpStatus.TOO_MANY_REQUESTS, detail, { code, retryAfterMs });
 }
 
 function fromUnavailable(error: RednestError & { outcome?: unknown; retryAfterMs?: unknown }): Problem {

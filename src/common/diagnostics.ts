@@ -64,10 +64,19 @@ export interface CacheDiagnostic {
 export interface RateLimitDiagnostic {
   /** Name of the policy; one message per policy of a call. */
   policy: string;
-  /** Whether the policy let the call pass. */
+  /** Whether the policy let the call pass; `false` as well when it would have refused but is in shadow mode. */
   allowed: boolean;
-  /** Who decided: the server, or the fallback while the server was unreachable. */
-  source: 'redis' | 'fallback';
+  /** Whether the policy is in shadow mode and would have refused. */
+  shadow: boolean;
+  /**
+   * Who decided: the server, this process by a refusal it remembers, or, while the server does not answer,
+   * this process alone (`local`), nobody (`open`), or nobody and that was a refusal (`closed`).
+   */
+  source: 'redis' | 'deny-cache' | 'local' | 'open' | 'closed';
+  /** Limit of the policy; absent when nobody decided. */
+  limit?: number;
+  /** Units left afterwards; absent when nobody decided. */
+  remaining?: number;
 }
 
 /** Payload of {@link DIAGNOSTICS.queue}. */
@@ -117,6 +126,11 @@ export class DiagnosticsPublisher<T extends object> {
 
   constructor(name: string) {
     this.channel = channel(name);
+  }
+
+  /** Whether anybody listens; for those who would have to prepare more than a thunk. */
+  get isHeard(): boolean {
+    return this.channel.hasSubscribers;
   }
 
   /** Builds and publishes the message if anybody listens. */

@@ -3,32 +3,42 @@ import { DIAGNOSTICS, DiagnosticsPublisher, type RateLimitDiagnostic } from '../
 import {
   ConnectionRegistry,
   DEFAULT_CONNECTION,
+  groupBySlot,
   KeyspaceRegistry,
   RedisCallError,
+  slotOf,
   type RedisExecutor,
 } from '../redis/index.js';
 import { AvailabilityLog } from './availability-log.js';
-import { FALLBACK_DECISION, toDecision, type RateLimitDecision } from './decision.js';
-import { assertCall, type ResolvedPolicy } from './policy.js';
+import {
+  mergeDecisions,
+  OPEN_DECISION,
+  toDecision,
+  type Demand,
+  type RateLimitDecision,
+} from './decision.js';
+import { DenyCache } from './deny-cache.js';
+import { DenyInvalidation } from './deny-invalidation.js';
+import { LocalLimiter, type Change, type EvaluationMode } from './local/local-limiter.js';
+import type { PolicySet } from './policy-set.js';
 import { RateLimitUnavailableError } from './rate-limit.errors.js';
-import { SLIDING_KEYSPACE } from './rate-limit.keyspace.js';
+import { RATE_LIMIT_KEYSPACES } from './rate-limit.keyspace.js';
 import type { ResolvedRateLimitOptions } from './rate-limit.options.js';
-import { CONSUME } from './rate-limit.scripts.js';
+import { ADJUST, CONSUME } from './rate-limit.scripts.js';
 import { RATE_LIMIT_OPTIONS } from './rate-limit.tokens.js';
+import type { RateLimitReceipt, ReceiptEntry } from './receipt.js';
+import { RedisGate } from './redis-gate.js';
+import { adjustArguments, consumeArguments, keysOf, localPart } from './script-arguments.js';
 
-/** One question to the limiter. */
-export interface Evaluation {
-  /** Result of `encodeIdentity`. */
-  readonly identity: string;
-  readonly policies: readonly ResolvedPolicy[];
-  readonly cost: number;
-  /** `false` looks and counts nothing. */
-  readonly commit: boolean;
-}
+const OPERATIONS: Readonly<Record<EvaluationMode, string>> = {
+  consume: 'rate-limit.consume',
+  peek: 'rate-limit.peek',
+  reserve: 'rate-limit.reserve',
+};
 
 /**
- * Asks Redis about all policies of one identity in one script, and applies `onError` when it does
- * not answer. Shared by the service and the guard.
+ * Asks Redis about policies in one script, remembers refusals, and applies `onError` when there is no
+ * answer. Shared by everything in this folder that counts.
  *
  * @internal
  */
@@ -36,98 +46,304 @@ export interface Evaluation {
 export class PolicyEvaluator {
   private readonly executor: RedisExecutor;
   private readonly prefix: string;
-  private readonly availability = new AvailabilityLog(new Logger('RateLimiter'));
+  private readonly local: LocalLimiter;
+  private readonly gate: RedisGate;
+  private readonly denials: DenyCache | undefined;
+  private readonly invalidation: DenyInvalidation | undefined;
+  private readonly isCluster: boolean;
   private readonly diagnostics = new DiagnosticsPublisher<RateLimitDiagnostic>(DIAGNOSTICS.rateLimit);
+  /** One object for all calls. */
+  private readonly callOptions: { readonly deadlineMs: number };
 
   constructor(
-    @Inject(RATE_LIMIT_OPTIONS) private readonly options: ResolvedRateLimitOptions,
+    @Inject(RATE_LIMIT_OPTIONS) options: ResolvedRateLimitOptions,
     registry: ConnectionRegistry,
     keyspaces: KeyspaceRegistry,
   ) {
     this.executor = registry.executor(options.connection);
-    this.prefix = registry.configuration.keyPrefix;
+    this.isCluster = registry.client(options.connection).isCluster;
+    this.prefix = `${registry.configuration.keyPrefix}:rl:{`;
+    this.callOptions = { deadlineMs: options.timeoutMs };
+    this.local = new LocalLimiter({ instances: options.instances, maxCounters: options.maxLocalCounters });
+    this.gate = new RedisGate(
+      this.executor,
+      new AvailabilityLog(new Logger('RateLimiter')),
+      options.timeoutMs,
+    );
+    const { denyCache } = options;
+    if (denyCache) {
+      this.denials = new DenyCache(denyCache);
+      const channel = `${registry.configuration.keyPrefix}:rl:forget`;
+      if (denyCache.invalidate) {
+        this.invalidation = new DenyInvalidation(
+          () => registry.subscriber(options.connection),
+          channel,
+          this.denials,
+        );
+      }
+    }
     // Limits that fail closed refuse every request without their server.
     const critical = options.onError === 'closed';
     const connection = options.connection ?? DEFAULT_CONNECTION;
     registry.capabilities.declare({ capability: 'rate-limit', connection, critical });
-    keyspaces.register(SLIDING_KEYSPACE);
+    for (const keyspace of RATE_LIMIT_KEYSPACES) keyspaces.register(keyspace);
+  }
+
+  /** Milliseconds since this process decides without Redis; 0 while Redis decides. */
+  get awayForMs(): number {
+    return this.gate.awayForMs;
   }
 
   /**
-   * Decides. One round trip.
+   * Decides about all demands together: all are counted or none. One round trip, or none when a refusal
+   * is remembered.
    *
-   * @throws {ConfigurationError} when the call itself cannot be answered, see `assertCall`
+   * Not so on a Cluster when the identities live in different slots: those are asked one after the other,
+   * and what the earlier ones took is given back when a later one refuses.
+   *
+   * @param maxWaitUs how far ahead a reservation may lie
    * @throws {RateLimitUnavailableError} when Redis does not answer and a policy is `closed`
    */
-  async evaluate(evaluation: Evaluation): Promise<RateLimitDecision> {
-    const { identity, policies, cost, commit } = evaluation;
-    assertCall(policies, cost);
-    const limits = policies.flatMap(({ limit, windowMs }) => [limit, windowMs * 1000]);
+  evaluate(mode: EvaluationMode, demands: readonly Demand[], maxWaitUs = 0): Promise<RateLimitDecision> {
+    if (demands.length > 1 && this.isCluster) return this.evaluateBySlot(mode, demands, maxWaitUs);
+    return this.evaluateTogether(mode, demands, maxWaitUs);
+  }
+
+  /**
+   * Changes counters and tells how they stand. One round trip.
+   *
+   * @throws {RateLimitUnavailableError} as {@link evaluate}; for `reset` whatever `onError` says, because the
+   * counters may still be there
+   */
+  async adjust(change: Change, demand: Demand): Promise<RateLimitDecision> {
+    const demands = [demand];
+    if (change.kind === 'reset') this.local.adjust(change, demands);
+    const closedBy = this.gate.closedBy;
+    if (closedBy) return this.adjustLocally(change, demands, closedBy);
     try {
-      const reply = await this.executor.script(
-        commit ? 'rate-limit.consume' : 'rate-limit.peek',
-        CONSUME,
-        this.keys(identity, policies),
-        [commit ? 1 : 0, cost, ...limits],
-        { deadlineMs: this.options.timeoutMs },
-      );
-      this.availability.succeeded();
-      return this.report(evaluation, toDecision(policies, reply));
+      const reply = await this.sendChange(change, demands);
+      return toDecision(demands, reply, 'redis', false);
     } catch (error) {
-      return this.report(evaluation, this.fallback(policies, error));
+      return this.adjustLocally(change, demands, this.failure(error));
     }
   }
 
   /**
-   * Forgets what the policies counted for an identity. One round trip.
+   * Gives back what a receipt stands for, as far as it is still counted. One round trip, never repeated.
    *
-   * @throws {RateLimitUnavailableError} when Redis does not answer
+   * @returns whether that was done; `false` when the receipt was used before or Redis does not answer
    */
-  async reset(identity: string, policies: readonly ResolvedPolicy[]): Promise<void> {
-    assertCall(policies, 1);
-    const keys = this.keys(identity, policies);
-    const { timeoutMs: deadlineMs } = this.options;
+  async refund(receipt: RateLimitReceipt): Promise<boolean> {
+    const entries = receipt.redeem();
+    const done = await Promise.all(entries.map((entry) => this.refundEntry(entry)));
+    return entries.length > 0 && done.every(Boolean);
+  }
+
+  /** Runs a call under the limiter's deadline and gate. `undefined`: Redis does not answer. */
+  async ask<T>(
+    call: (executor: RedisExecutor, options: { deadlineMs: number }) => Promise<T>,
+  ): Promise<T | RedisCallError> {
+    const closedBy = this.gate.closedBy;
+    if (closedBy) return closedBy;
     try {
-      await this.executor.run('rate-limit.reset', (client) => client.del(...keys), { deadlineMs });
+      const value = await call(this.executor, this.callOptions);
+      this.gate.succeeded();
+      return value;
     } catch (error) {
-      if (!(error instanceof RedisCallError)) throw error;
-      throw unavailable(policies, error);
+      return this.failure(error);
     }
   }
 
-  private keys(identity: string, policies: readonly ResolvedPolicy[]): string[] {
-    return policies.map(({ counter, windowMs }) =>
-      SLIDING_KEYSPACE.key(this.prefix, identity, counter, windowMs),
-    );
+  /** The part of a key before the escaped identity. */
+  get keyStart(): string {
+    return this.prefix;
   }
 
-  private fallback(policies: readonly ResolvedPolicy[], error: unknown): RateLimitDecision {
+  private evaluateTogether(
+    mode: EvaluationMode,
+    demands: readonly Demand[],
+    maxWaitUs: number,
+  ): Promise<RateLimitDecision> {
+    // A reservation may fit where a request does not.
+    const denied = mode === 'consume' ? this.denials?.find(demands) : undefined;
+    if (denied) return Promise.resolve(this.report(mode, demands, denied));
+    const closedBy = this.gate.closedBy;
+    if (closedBy) return this.settleLocally(mode, demands, maxWaitUs, closedBy);
+    return this.executor
+      .script(
+        OPERATIONS[mode],
+        CONSUME,
+        keysOf(this.prefix, demands),
+        consumeArguments(mode, maxWaitUs, demands),
+        this.callOptions,
+      )
+      .then(
+        (reply) => this.onReply(mode, demands, reply),
+        (error: unknown) => this.evaluateLocally(mode, demands, maxWaitUs, this.failure(error)),
+      );
+  }
+
+  private onReply(mode: EvaluationMode, demands: readonly Demand[], reply: number[]): RateLimitDecision {
+    this.gate.succeeded();
+    const decision = toDecision(demands, reply, 'redis', mode !== 'peek');
+    if (!decision.allowed && mode === 'consume' && this.denials) {
+      this.denials.remember(demands, decision);
+      this.invalidation?.start();
+    }
+    return this.report(mode, demands, decision);
+  }
+
+  private async evaluateBySlot(
+    mode: EvaluationMode,
+    demands: readonly Demand[],
+    maxWaitUs: number,
+  ): Promise<RateLimitDecision> {
+    const keys = demands.map(({ identity }) => `${this.prefix}${identity}}`);
+    const slots = [...groupBySlot(keys).keys()];
+    const decisions: RateLimitDecision[] = [];
+    try {
+      for (const slot of slots) {
+        const group = demands.filter((_, index) => slotOf(keys[index]!) === slot);
+        const decision = await this.evaluateTogether(mode, group, maxWaitUs);
+        decisions.push(decision);
+        if (!decision.allowed) break;
+      }
+    } catch (error) {
+      await this.giveBack(decisions);
+      throw error;
+    }
+    if (!decisions.at(-1)!.allowed) await this.giveBack(decisions);
+    return mergeDecisions(decisions);
+  }
+
+  private async giveBack(decisions: readonly RateLimitDecision[]): Promise<void> {
+    const receipts = decisions.flatMap(({ receipt }) => receipt ?? []);
+    await Promise.all(receipts.map((receipt) => this.refund(receipt)));
+  }
+
+  /** What went wrong, for those who decide without Redis. */
+  private failure(error: unknown): RedisCallError {
     if (!(error instanceof RedisCallError)) throw error;
-    this.availability.failed(error.code);
-    if (policies.every(({ onError }) => onError === 'open')) return FALLBACK_DECISION;
-    this.publish(policies, 'fallback', () => false);
-    throw unavailable(policies, error);
+    this.gate.failed(error);
+    return error;
   }
 
-  private report({ policies, commit }: Evaluation, decision: RateLimitDecision): RateLimitDecision {
-    if (commit) this.publish(policies, decision.source, (name) => !decision.violated.includes(name));
+  private settleLocally(
+    mode: EvaluationMode,
+    demands: readonly Demand[],
+    maxWaitUs: number,
+    cause: RedisCallError,
+  ): Promise<RateLimitDecision> {
+    this.gate.skipped();
+    try {
+      return Promise.resolve(this.evaluateLocally(mode, demands, maxWaitUs, cause));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  private evaluateLocally(
+    mode: EvaluationMode,
+    demands: readonly Demand[],
+    maxWaitUs: number,
+    cause: RedisCallError,
+  ): RateLimitDecision {
+    this.refuseIfClosed(demands, cause, mode !== 'peek');
+    const own = localPart(demands);
+    if (own.length === 0) return this.report(mode, demands, OPEN_DECISION);
+    const reply = this.local.evaluate(mode, own, maxWaitUs);
+    return this.report(mode, demands, toDecision(own, reply, 'local', mode !== 'peek'));
+  }
+
+  private adjustLocally(
+    change: Change,
+    demands: readonly Demand[],
+    cause: RedisCallError,
+  ): RateLimitDecision {
+    if (change.kind === 'reset') throw unavailable(demands, cause);
+    this.refuseIfClosed(demands, cause, false);
+    const own = localPart(demands);
+    if (own.length === 0) return OPEN_DECISION;
+    return toDecision(own, this.local.adjust(change, own), 'local', false);
+  }
+
+  private async refundEntry({ demands, reply, source }: ReceiptEntry): Promise<boolean> {
+    const change: Change = { kind: 'refund', reply };
+    if (source === 'local') {
+      this.local.adjust(change, demands);
+      return true;
+    }
+    if (this.gate.closedBy) return false;
+    try {
+      await this.sendChange(change, demands);
+      return true;
+    } catch (error) {
+      this.failure(error);
+      return false;
+    }
+  }
+
+  private async sendChange(change: Change, demands: readonly Demand[]): Promise<number[]> {
+    const channel = this.denials && change.kind !== 'penalize' && change.kind !== 'block' ? this.channel : '';
+    const reply = await this.executor.script(
+      `rate-limit.${change.kind}`,
+      ADJUST,
+      keysOf(this.prefix, demands),
+      adjustArguments(change, channel, demands),
+      this.callOptions,
+    );
+    this.gate.succeeded();
+    for (const { identity } of demands) this.denials?.forget(identity);
+    return reply;
+  }
+
+  private get channel(): string {
+    return this.invalidation?.channel ?? '';
+  }
+
+  private refuseIfClosed(demands: readonly Demand[], cause: RedisCallError, publish: boolean): void {
+    if (!demands.some(({ set }) => set.hasClosed)) return;
+    if (publish) {
+      this.publish(demands, () => ({ allowed: false, shadow: false, source: 'closed' }));
+    }
+    throw unavailable(demands, cause);
+  }
+
+  private report(
+    mode: EvaluationMode,
+    demands: readonly Demand[],
+    decision: RateLimitDecision,
+  ): RateLimitDecision {
+    if (mode === 'peek' || !this.diagnostics.isHeard) return decision;
+    const { source, policies } = decision;
+    this.publish(demands, (name) => {
+      const state = policies.find((policy) => policy.name === name);
+      const shadow = decision.shadowed.includes(name);
+      return {
+        allowed: !decision.violated.includes(name) && !shadow,
+        shadow,
+        source: source === 'local' && !state ? 'open' : source,
+        ...(state ? { limit: state.limit, remaining: state.remaining } : {}),
+      };
+    });
     return decision;
   }
 
   private publish(
-    policies: readonly ResolvedPolicy[],
-    source: RateLimitDecision['source'],
-    isAllowed: (policy: string) => boolean,
+    demands: readonly Demand[],
+    message: (policy: string) => Omit<RateLimitDiagnostic, 'policy'>,
   ): void {
-    for (const { name } of policies) {
-      this.diagnostics.publish(() => ({ policy: name, allowed: isAllowed(name), source }));
+    for (const { set } of demands) {
+      for (const { name } of set.policies)
+        this.diagnostics.publish(() => ({ policy: name, ...message(name) }));
     }
   }
 }
 
-function unavailable(policies: readonly ResolvedPolicy[], cause: RedisCallError): RateLimitUnavailableError {
-  return new RateLimitUnavailableError(
-    policies.map(({ name }) => name),
-    { cause },
-  );
+function unavailable(demands: readonly Demand[], cause: RedisCallError): RateLimitUnavailableError {
+  return new RateLimitUnavailableError(names(demands.map(({ set }) => set)), { cause });
+}
+
+function names(sets: readonly PolicySet[]): string[] {
+  return sets.flatMap(({ policies }) => policies.map(({ name }) => name));
 }

@@ -1,21 +1,22 @@
-import 'reflect-metadata';
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { ConfigurationError } from '../common/index.js';
-import { assertRoutePolicy } from './rate-limit.options.js';
-import type { RoutePolicyReference } from './route-policy.js';
-
-/** @internal Metadata key of {@link RateLimit}: a list of policies and names. */
-export const RATE_LIMIT_METADATA = Symbol.for('rednest:rate-limit:policies');
-
-/** @internal Metadata key of {@link SkipRateLimit}: names, or `'all'`. */
-export const SKIP_RATE_LIMIT_METADATA = Symbol.for('rednest:rate-limit:skip');
-
-/** What {@link SkipRateLimit} recorded. */
-export type SkippedPolicies = 'all' | readonly string[];
+import type { RateLimitDecision } from './decision.js';
+import { recall } from './request-state.js';
+import {
+  CONCURRENCY_METADATA,
+  metadataHost,
+  RATE_LIMIT_METADATA,
+  record,
+  SKIP_RATE_LIMIT_METADATA,
+  type SkippedPolicies,
+} from './route-metadata.js';
+import { assertRouteConcurrency, assertRoutePolicy } from './route-policy-check.js';
+import type { RouteConcurrency, RoutePolicyReference } from './route-policy.js';
 
 /**
- * Limits the requests to a controller or handler; needs `RateLimitGuard`. The module's default
- * policies no longer apply there. Policies on class and method add up; of two with one name the
- * method's counts.
+ * Limits the requests to a class or handler; needs `RateLimitGuard`, and `RateLimitInterceptor` for policies
+ * that are applied after authentication or count one outcome only. The module's default policies no
+ * longer apply there. Policies on class and method add up; of two with one name the method's counts.
  *
  * A policy written out counts per class on a class and per route on a method, unless its `scope` says
  * otherwise; a named one counts over the whole application.
@@ -34,31 +35,51 @@ export function RateLimit(
     const scoped = policies.map((policy) =>
       typeof policy === 'string' ? policy : { ...policy, scope: policy.scope ?? scope },
     );
-    const host = metadataHost(target, descriptor);
-    // Decorators run from the bottom up; in front keeps the order they are read in.
-    Reflect.defineMetadata(RATE_LIMIT_METADATA, [...scoped, ...own(host, RATE_LIMIT_METADATA)], host);
+    record(RATE_LIMIT_METADATA, scoped, metadataHost(target, descriptor));
   };
 }
 
 /**
- * Exempts a controller or handler from the named policies, or from all when none is named. On a
- * class it removes default policies and those of the class, not what a method declares for itself.
+ * Exempts a class or handler from the named policies, or from all when none is named; from `Concurrency`
+ * as well. On a class it removes default policies and those of the class, not what a method declares
+ * for itself.
  *
  * @example
  * `@SkipRateLimit('burst')`
  */
 export function SkipRateLimit(...names: readonly string[]): ClassDecorator & MethodDecorator {
   return (target: object, _key?: string | symbol, descriptor?: PropertyDescriptor): void => {
-    const host = metadataHost(target, descriptor);
     const skipped: SkippedPolicies = names.length === 0 ? 'all' : names;
-    Reflect.defineMetadata(SKIP_RATE_LIMIT_METADATA, skipped, host);
+    Reflect.defineMetadata(SKIP_RATE_LIMIT_METADATA, skipped, metadataHost(target, descriptor));
   };
 }
 
-function metadataHost(target: object, descriptor?: PropertyDescriptor): object {
-  return descriptor ? (descriptor.value as object) : target;
+/**
+ * Limits how many requests to a class or handler are in progress at the same time, over all processes; needs
+ * `RateLimitInterceptor`. The slot is free again when the handler has ended and the response is closed, so a
+ * stream holds it as long as it runs; a process that dies gives it back after `lease`. Policies on class and
+ * method add up by name, as those of `RateLimit`.
+ *
+ * @throws {ConfigurationError} when the policy cannot be used
+ * @example
+ * `@Concurrency({ name: 'exports', limit: 4, key: 'user' })`
+ */
+export function Concurrency(policy: RouteConcurrency): ClassDecorator & MethodDecorator {
+  assertRouteConcurrency(policy);
+  return (target: object, _key?: string | symbol, descriptor?: PropertyDescriptor): void => {
+    const scope = policy.scope ?? (descriptor ? 'route' : 'class');
+    record(CONCURRENCY_METADATA, [{ ...policy, scope }], metadataHost(target, descriptor));
+  };
 }
 
-function own(host: object, key: symbol): readonly RoutePolicyReference[] {
-  return (Reflect.getOwnMetadata(key, host) as readonly RoutePolicyReference[] | undefined) ?? [];
-}
+/**
+ * Gives a handler what was decided about its request, a `RateLimitDecision`: remaining units, and the receipt
+ * that `RateLimiter.refund` takes. `undefined` when no policy applied, and for WebSocket messages that
+ * are no object.
+ *
+ * @example
+ * search(`@RateLimitInfo()` info?: RateLimitDecision) {}
+ */
+export const RateLimitInfo: () => ParameterDecorator = createParamDecorator(
+  (_data: unknown, context: ExecutionContext): RateLimitDecision | undefined => recall(context),
+);

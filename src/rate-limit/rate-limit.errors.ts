@@ -1,7 +1,7 @@
 import { RednestError } from '../common/index.js';
 import type { RateLimitDecision } from './decision.js';
 
-/** Thrown by `RateLimiter.enforce` when a policy has no room. Nothing was counted. */
+/** Thrown by `RateLimiter.enforce`, `acquire` and `wrap` when a policy has no room. Nothing was counted. */
 export class RateLimitExceededError extends RednestError {
   override readonly name = 'RateLimitExceededError';
   override readonly code = 'ERR_RATE_LIMIT_EXCEEDED';
@@ -32,6 +32,57 @@ export class RateLimitUnavailableError extends RednestError {
     options?: ErrorOptions,
   ) {
     super(`No decision about rate limit ${quoted(policies)}: Redis did not answer`, options);
+  }
+}
+
+/** Thrown by `RateLimiter.concurrency` when every slot is taken and none came free in time. */
+export class ConcurrencyExceededError extends RednestError {
+  override readonly name = 'ConcurrencyExceededError';
+  override readonly code = 'ERR_CONCURRENCY_EXCEEDED';
+
+  constructor(
+    /** Name of the policy. */
+    readonly policy: string,
+    /** Most that may run at the same time. */
+    readonly limit: number,
+    /** Milliseconds until a slot comes free at the latest, unless its holder renews it. */
+    readonly retryAfterMs: number,
+    options?: ErrorOptions,
+  ) {
+    super(`Concurrency limit "${policy}": all ${limit} slots are taken`, options);
+  }
+}
+
+/**
+ * Reason of `ConcurrencySlot.signal` when a slot could not be renewed before its lease ended: somebody
+ * else may hold it by now.
+ */
+export class ConcurrencySlotLostError extends RednestError {
+  override readonly name = 'ConcurrencySlotLostError';
+  override readonly code = 'ERR_CONCURRENCY_SLOT_LOST';
+
+  constructor(
+    /** Name of the policy. */
+    readonly policy: string,
+    options?: ErrorOptions,
+  ) {
+    super(`Concurrency limit "${policy}": the lease of a slot ended before it could be renewed`, options);
+  }
+}
+
+/** Thrown when a request costs more than a policy can ever let through: no wait would help. */
+export class RateLimitCostError extends RednestError {
+  override readonly name = 'RateLimitCostError';
+  override readonly code = 'ERR_RATE_LIMIT_COST';
+
+  constructor(
+    /** Name of the policy. */
+    readonly policy: string,
+    /** Most units the policy lets through at once. */
+    readonly limit: number,
+    options?: ErrorOptions,
+  ) {
+    super(`Rate limit "${policy}": the request costs more than the ${limit} units there ever are`, options);
   }
 }
 

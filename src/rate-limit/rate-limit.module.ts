@@ -1,11 +1,18 @@
 import { ConfigurableModuleBuilder, Module, type DynamicModule } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
+import { ConcurrencyLimiter } from './concurrency-limiter.js';
 import { PolicyEvaluator } from './policy-evaluator.js';
+import { ProxyCheck } from './proxy-check.js';
 import { resolveRateLimitOptions, type RateLimitModuleOptions } from './rate-limit.options.js';
 import { RATE_LIMIT_MODULE_OPTIONS, RATE_LIMIT_OPTIONS } from './rate-limit.tokens.js';
 import { RateLimiter } from './rate-limiter.service.js';
+import { RequestCharger } from './request-charger.js';
+import { RequestIdentities } from './request-identity.js';
+import { RequestOutcomes } from './request-outcomes.js';
+import { RequestSlots } from './request-slots.js';
 import { RouteCheck } from './route-check.js';
 import { RoutePlanner } from './route-planner.js';
+import { RedisThrottlerStorage } from './throttler-storage.js';
 
 /** Settings of the module itself. */
 export interface RateLimitModuleExtras {
@@ -44,11 +51,29 @@ const { ConfigurableModuleClass, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
       inject: [RATE_LIMIT_MODULE_OPTIONS],
     },
     PolicyEvaluator,
+    ConcurrencyLimiter,
     RateLimiter,
     RoutePlanner,
+    RedisThrottlerStorage,
     RouteCheck,
+    ProxyCheck,
+    RequestIdentities,
+    RequestCharger,
+    RequestOutcomes,
+    RequestSlots,
   ],
-  exports: [RATE_LIMIT_OPTIONS, PolicyEvaluator, RateLimiter, RoutePlanner],
+  exports: [
+    RATE_LIMIT_OPTIONS,
+    PolicyEvaluator,
+    RateLimiter,
+    RedisThrottlerStorage,
+    // What guard and interceptor are made of: Nest creates those in the modules that bind them.
+    RoutePlanner,
+    RequestIdentities,
+    RequestCharger,
+    RequestOutcomes,
+    RequestSlots,
+  ],
 })
 export class RateLimitModule extends ConfigurableModuleClass {
   /** Registers the module. */

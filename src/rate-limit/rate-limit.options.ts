@@ -1,9 +1,34 @@
 import { ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
-import { MAX_POLICIES, resolveOnError, resolvePolicy, type RateLimitOnError } from './policy.js';
+import { MAX_POLICIES } from './policy-set.js';
+import type { RateLimitOnError } from './policy.js';
+import {
+  REQUEST_DEFAULTS,
+  resolveRequestOptions,
+  type RateLimitRequestOptions,
+  type ResolvedRequestOptions,
+} from './request-options.js';
+import { resolveOnError } from './resolved-policy.js';
+import { assertRoutePolicy } from './route-policy-check.js';
 import type { RoutePolicy, RoutePolicyReference } from './route-policy.js';
 
+/** Settings of the memory of refusals. */
+export interface DenyCacheSettings {
+  /** Identities remembered at most. Whole number, 1 to 1,000,000. @default 10_000 */
+  max?: number;
+  /**
+   * How long a refusal is remembered at most. Number = milliseconds, or `'1s'`. 1 ms to 1 minute. It is also how
+   * long a refusal may outlive a `reset` that this process does not hear of. @default '1s'
+   */
+  maxAge?: Duration;
+  /**
+   * Whether a `reset`, `reward` or `refund` of another process ends it at once. Opens the application's pub/sub
+   * connection with the first refusal. @default true
+   */
+  invalidate?: boolean;
+}
+
 /** Options of `RateLimitModule`. */
-export interface RateLimitModuleOptions {
+export interface RateLimitModuleOptions extends RateLimitRequestOptions {
   /** Name of the Redis connection that holds the counters. @default the default connection */
   connection?: string;
   /**
@@ -12,15 +37,27 @@ export interface RateLimitModuleOptions {
    */
   timeout?: Duration;
   /**
-   * What happens while Redis does not answer: `open` lets requests pass uncounted, `closed` refuses
-   * them. A policy may say otherwise for itself. @default 'open'
+   * What happens while Redis does not answer: `local` decides in the memory of this process, `open` lets
+   * requests pass uncounted, `closed` refuses them. A policy may say otherwise for itself.
+   * @default 'local'
    */
   onError?: RateLimitOnError;
   /**
-   * Bits of an IPv6 address that identify a client; providers hand out whole /64 networks. Whole
-   * number, 32 to 128. @default 64
+   * Processes that share the limits. While Redis does not answer, each applies this part of a `local`
+   * policy: with the default all of them together may let through as many times the limit as there are
+   * processes. Whole number, 1 to 10,000. @default 1
    */
-  ipv6Prefix?: number;
+  instances?: number;
+  /**
+   * Memory of refusals, so that whoever must wait anyway is refused without a round trip; `false` for
+   * none. @default { max: 10_000, maxAge: '1s', invalidate: true }
+   */
+  denyCache?: DenyCacheSettings | false;
+  /**
+   * How long the limits that a policy's `resolve` gave for an identity are used before it is asked again.
+   * Number = milliseconds, or `'10s'`. 1 ms to 1 day. @default '10s'
+   */
+  resolveTtl?: Duration;
   /** Policies that `@RateLimit('name')` refers to. Names must differ. @default none */
   policies?: readonly RoutePolicy[];
   /**
@@ -31,27 +68,46 @@ export interface RateLimitModuleOptions {
 }
 
 /** Checked {@link RateLimitModuleOptions}, every value present. */
-export interface ResolvedRateLimitOptions {
+export interface ResolvedRateLimitOptions extends ResolvedRequestOptions {
   /** `undefined` for the default connection. */
   readonly connection: string | undefined;
   /** How long a decision waits for Redis. */
   readonly timeoutMs: number;
   /** What applies without Redis to policies that do not say it themselves. */
   readonly onError: RateLimitOnError;
-  /** Bits of an IPv6 address that identify a client. */
-  readonly ipv6Prefix: number;
+  /** Processes that share the limits. */
+  readonly instances: number;
+  /** Counters kept in memory while Redis does not answer. */
+  readonly maxLocalCounters: number;
+  /** Memory of refusals; `undefined` for none. */
+  readonly denyCache: ResolvedDenyCache | undefined;
+  /** How long limits by identity are used. */
+  readonly resolveTtlMs: number;
   /** Named policies, by name. */
   readonly policies: ReadonlyMap<string, RoutePolicy>;
   /** Policies of routes without `@RateLimit`, names replaced by what they mean. */
   readonly defaultPolicies: readonly RoutePolicy[];
 }
 
+/** Checked {@link DenyCacheSettings}. */
+export interface ResolvedDenyCache {
+  readonly max: number;
+  readonly maxAgeMs: number;
+  readonly invalidate: boolean;
+}
+
 /** Values used for options that are left out. */
 export const RATE_LIMIT_DEFAULTS = Object.freeze({
   timeout: '50ms',
-  onError: 'open',
-  ipv6Prefix: 64,
+  onError: 'local',
+  instances: 1,
+  denyCache: Object.freeze({ max: 10_000, maxAge: '1s', invalidate: true }),
+  resolveTtl: '10s',
+  ...REQUEST_DEFAULTS,
 } as const satisfies RateLimitModuleOptions);
+
+/** About 20 MB at worst. */
+const MAX_LOCAL_COUNTERS = 50_000;
 
 /**
  * Checks the options and fills in the defaults.
@@ -66,7 +122,13 @@ export function resolveRateLimitOptions(input: RateLimitModuleOptions = {}): Res
     connection: input.connection,
     timeoutMs: resolveDuration(input.timeout ?? RATE_LIMIT_DEFAULTS.timeout, 'timeout', { maxMs: 10_000 }),
     onError,
-    ipv6Prefix: resolvePrefix(input.ipv6Prefix ?? RATE_LIMIT_DEFAULTS.ipv6Prefix),
+    instances: whole(input.instances ?? RATE_LIMIT_DEFAULTS.instances, 'instances', 10_000),
+    maxLocalCounters: MAX_LOCAL_COUNTERS,
+    denyCache: resolveDenyCache(input.denyCache ?? RATE_LIMIT_DEFAULTS.denyCache),
+    resolveTtlMs: resolveDuration(input.resolveTtl ?? RATE_LIMIT_DEFAULTS.resolveTtl, 'resolveTtl', {
+      maxMs: 86_400_000,
+    }),
+    ...resolveRequestOptions(input),
     policies,
     defaultPolicies: resolveDefaults(input.defaultPolicies ?? [], policies),
   });
@@ -95,22 +157,6 @@ export function resolveReferences(
   });
 }
 
-/** @throws {ConfigurationError} when a policy's own values, its key or its scope cannot be used */
-export function assertRoutePolicy(policy: RoutePolicy): void {
-  const { name } = resolvePolicy(policy, RATE_LIMIT_DEFAULTS.onError);
-  const { key = 'ip', scope = 'global' } = policy;
-  if (key !== 'ip' && typeof key !== 'function') {
-    throw new ConfigurationError(
-      `Rate limit policy "${name}" has a ${typeof key} as key; give "ip" or a function`,
-    );
-  }
-  if (!['global', 'class', 'route'].includes(scope)) {
-    throw new ConfigurationError(
-      `Rate limit policy "${name}" has scope "${scope}"; give "global", "class" or "route"`,
-    );
-  }
-}
-
 function resolveDefaults(
   references: readonly RoutePolicyReference[],
   named: ReadonlyMap<string, RoutePolicy>,
@@ -137,9 +183,17 @@ function byName(policies: readonly RoutePolicy[], option: string): Map<string, R
   return map;
 }
 
-function resolvePrefix(prefix: number): number {
-  if (Number.isInteger(prefix) && prefix >= 32 && prefix <= 128) return prefix;
-  throw new ConfigurationError(
-    `Option "ipv6Prefix" is ${String(prefix)}; give a whole number from 32 to 128`,
-  );
+function resolveDenyCache(settings: DenyCacheSettings | false): ResolvedDenyCache | undefined {
+  if (settings === false) return undefined;
+  const defaults = RATE_LIMIT_DEFAULTS.denyCache;
+  return Object.freeze({
+    max: whole(settings.max ?? defaults.max, 'denyCache.max', 1_000_000),
+    maxAgeMs: resolveDuration(settings.maxAge ?? defaults.maxAge, 'denyCache.maxAge', { maxMs: 60_000 }),
+    invalidate: settings.invalidate ?? defaults.invalidate,
+  });
+}
+
+function whole(value: number, name: string, max: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw new ConfigurationError(`Option "${name}" is ${String(value)}; give a whole number from 1 to ${max}`);
 }

@@ -3,115 +3,890 @@
 import type { LuaScript } from '../redis/index.js';
 
 /**
- * Takes `cost` from every policy of one identity, or from none: all policies are read and judged
- * first, then all are written or nothing is. One exception writes on a refusal: a counter dated in
- * the future (the clock went back) is dated to now, otherwise it would refuse until the old time is
- * reached again. Nothing is added to it.
+ * Changes counters without asking whether there is room, and tells how they stand afterwards.
  *
- * KEYS[...] counters: one key per policy, all with the same hash tag
- * ARGV[1] commit (0 | 1): 0 looks and writes nothing
- * ARGV[2] cost (number): whole number from 1 to the smallest limit
- * ARGV[...] policies (number): per key, in order: limit, window in microseconds (a multiple of 20)
- * Reply number[]: allowed (0 or 1), then per key: remaining, ms until unused, ms until cost fits (0 = now)
+ * refund: gives back what one call took, each policy only as long as that is still counted
+ * reward: gives back up to `amount` units, never more than were taken
+ * penalize: takes `amount` units also beyond the limit, at most as many as a whole limit
+ * block: refuses everything for `amount` microseconds
+ * reset: forgets everything, blocks included
  *
- * Work: one GET and at most one SET per key. Needs Redis 5 (the clock is read before a write).
- * Algorithm: sub-window counters as in https://www.figma.com/blog/an-alternative-approach-to-rate-limiting/
- * (fixed sub-windows, summed), with the oldest one counted whole so that the limit is never exceeded.
+ * KEYS[...] counters: per policy, in order, its counter, followed by its block if it has one
+ * ARGV[1] change (string): 'refund', 'reward', 'penalize', 'block' or 'reset'
+ * ARGV[2] amount (number): units or microseconds; for a refund, the server time of the call
+ * ARGV[3] channel (string): told the identity when room was made where there was none; '' = nobody
+ * ARGV[4] identity (string): message for the channel
+ * ARGV[...] policies (string | number): per policy: kind, cost, limit, window, param, and reset as the call to be refunded reported it (else 0); then rules as in consume
+ * Reply number[]: as consume in mode 'peek' with a cost of 1
+ *
+ * Work: as consume, twice.
  */
-export const CONSUME: LuaScript<
+export const ADJUST: LuaScript<
   readonly [...counters: readonly string[]],
-  readonly [commit: 0 | 1, cost: number, ...policies: readonly number[]],
+  readonly [
+    change: string,
+    amount: number,
+    channel: string,
+    identity: string,
+    ...policies: readonly (string | number)[],
+  ],
   number[]
 > = Object.freeze({
-  name: 'consume',
-  sha1: '78167d5633adcafe99d18639a4db8a122c51f093',
+  name: 'adjust',
+  sha1: '54ff236a3ebcf4d1d87dc680c6e71cbe66fa910a',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
-local COUNTERS = 21
-local HEAD_BYTES = 12
-local function sliding_counter(ring, age)
-local format = ring.width == 2 and '>I2' or '>I4'
-return (struct.unpack(format, ring.raw, HEAD_BYTES + 1 + (age - 1) * ring.width))
-end
-local function sliding_read(key, limit, window, now)
-local span = window / (COUNTERS - 1)
-local index = (now - now % span) / span
-local ring = {
-key = key, limit = limit, span = span, now = now, index = index,
-raw = false, width = limit > 65535 and 4 or 2, total = 0, shift = COUNTERS, ahead = false, wait = 0,
-}
-local raw = redis.call('GET', key)
-local width = raw and (#raw - HEAD_BYTES) / COUNTERS
-if width ~= 2 and width ~= 4 then return ring end
-local written, total = struct.unpack('>dI4', raw)
-local shift = index - written
-if shift < 0 then
-ring.ahead = true
-shift = 0
-elseif shift >= COUNTERS then
-return ring
-end
-ring.raw, ring.width, ring.shift = raw, width, shift
-for age = COUNTERS - shift + 1, COUNTERS do total = total - sliding_counter(ring, age) end
-ring.total = total
-return ring
-end
-local function sliding_leaves(ring, age)
-return (ring.index - ring.shift - age + 1 + COUNTERS) * ring.span - ring.now
-end
-local function sliding_wait(ring, cost)
-local excess = ring.total + cost - ring.limit
-if excess <= 0 then return 0 end
-for age = COUNTERS - ring.shift, 1, -1 do
-excess = excess - sliding_counter(ring, age)
-if excess <= 0 then return sliding_leaves(ring, age) end
-end
-end
-local function sliding_reset(ring)
-return ring.raw and sliding_leaves(ring, 1) or 0
-end
-local function sliding_counters(ring)
-local width, shift = ring.width, ring.shift
-if not ring.raw then return 0, string.rep('\\0', (COUNTERS - 1) * width) end
-if shift == 0 then return sliding_counter(ring, 1), ring.raw:sub(HEAD_BYTES + 1 + width) end
-local kept = ring.raw:sub(HEAD_BYTES + 1, HEAD_BYTES + (COUNTERS - shift) * width)
-return 0, string.rep('\\0', (shift - 1) * width) .. kept
-end
-local function sliding_write(ring, cost)
-local first, rest = sliding_counters(ring)
-if ring.width == 2 and ring.limit > 65535 then
-ring.width = 4
-rest = rest:gsub('..', '\\0\\0%0')
-end
-ring.shift = 0
-ring.total = ring.total + cost
-local head = struct.pack(ring.width == 2 and '>dI4I2' or '>dI4I4', ring.index, ring.total, first + cost)
-ring.raw = head .. rest
-redis.call('SET', ring.key, ring.raw, 'PX', math.ceil(sliding_leaves(ring, 1) / 1000) + 1000)
-end
-local commit = ARGV[1] == '1'
-local cost = tonumber(ARGV[2])
+local change = ARGV[1]
+local amount = tonumber(ARGV[2])
 local now = server_now()
-local allowed = 1
-local rings = {}
-for i, key in ipairs(KEYS) do
-local ring = sliding_read(key, tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2]), now)
-ring.wait = sliding_wait(ring, cost)
-if ring.wait > 0 then allowed = 0 end
-rings[i] = ring
+local writes = true
+local made_room = change == 'reset'
+local at, k = 5, 0
+while at <= #ARGV do
+k = k + 1
+local kind, cost = ARGV[at], tonumber(ARGV[at + 1])
+local limit, window, param = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+local stamp = amount + tonumber(ARGV[at + 5])
+local key = KEYS[k]
+at = at + 6
+local shadow, block = false, false
+if #kind == 2 then
+kind = kind:sub(1, 1)
+shadow = ARGV[at] == '1'
+local after, lengths = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3])
+if after > 0 then
+k = k + 1
+block = { key = KEYS[k], after = after, decay = tonumber(ARGV[at + 2]), first = at + 3, lengths = lengths, ends = 0, length = 0, level = 0, refusals = 0 }
+local raw = redis.call('GET', block.key)
+if raw then
+block.ends, block.length, block.level, block.refusals = struct.unpack('>ddI2I4', raw)
+if block.ends > now + block.length then
+block.ends = now + block.length
+if writes then
+local rest = math.max(0, block.ends - now) + block.decay
+local fields = struct.pack('>ddI2I4', block.ends, block.length, block.level, block.refusals)
+redis.call('SET', block.key, fields, 'PX', math.ceil(rest / 1000) + 1)
 end
-local reply = { allowed }
-for i, ring in ipairs(rings) do
-if commit and allowed == 1 then
-sliding_write(ring, cost)
-elseif commit and ring.ahead then
-sliding_write(ring, 0)
 end
-reply[3 * i - 1] = math.max(0, ring.limit - ring.total)
-reply[3 * i] = math.ceil(sliding_reset(ring) / 1000)
-reply[3 * i + 1] = math.ceil(ring.wait / 1000)
+end
+end
+at = at + 4 + lengths
+end
+local value, life = false, 0
+if change == 'reset' then
+redis.call('DEL', key)
+if block then redis.call('DEL', block.key) end
+elseif change == 'block' then
+if block then
+block.ends, block.length, block.level, block.refusals = now + amount, amount, math.max(block.level, 1), 0
+local rest = math.max(0, block.ends - now) + block.decay
+local fields = struct.pack('>ddI2I4', block.ends, block.length, block.level, block.refusals)
+redis.call('SET', block.key, fields, 'PX', math.ceil(rest / 1000) + 1)
+end
+elseif kind == 's' then
+local slots = param + 1
+local span = window / param
+local index = (now - now % span) / span
+local raw = redis.call('GET', key)
+local width, form = 0, false
+local total, newest, shift = 0, 0, slots
+if raw then
+width = (#raw - 16) / slots
+form = width == 1 and 'B' or width == 2 and '>I2' or width == 4 and '>I4'
+end
+if form then
+local written
+written, total, newest = struct.unpack(width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4', raw)
+shift = index - written
+if shift < 0 then
+shift = 0
+raw = struct.pack('>dd', index, total) .. raw:sub(17)
+if writes then
+redis.call('SET', key, raw, 'PX', math.ceil(((index + slots) * span - now) / 1000) + 1000)
+end
+end
+if shift < slots then
+for age = slots - shift + 1, slots do
+total = total - struct.unpack(form, raw, 17 + (age - 1) * width)
+end
+end
+end
+if shift >= slots then raw, total = false, 0 end
+local first = 0
+if shift == 0 then first = newest end
+if total >= limit and change ~= 'penalize' then made_room = true end
+if change == 'penalize' then
+local added = math.min(limit, first + amount) - first
+if added > 0 then
+first, total = first + added, total + added
+local needed = limit > 65535 and 4 or limit > 255 and 2 or 1
+local rest
+if not raw then
+width = needed
+rest = string.rep('\\0', param * width)
+elseif shift == 0 then
+rest = raw:sub(17 + width)
+else
+rest = string.rep('\\0', (shift - 1) * width) .. raw:sub(17, 16 + (slots - shift) * width)
+end
+if width < needed then
+rest = rest:gsub(string.rep('.', width), string.rep('\\0', needed - width) .. '%0')
+width = needed
+end
+value = struct.pack(width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4', index, total, first) .. rest
+local ends = (index + slots) * span - now
+life = (ends + -ends % 1000) / 1000 + 1000
+end
+elseif raw then
+local owed, from, to = amount, slots - shift, 1
+if change == 'refund' then
+owed = cost
+from = (index - shift) - (amount - amount % span) / span + 1
+to = from
+end
+local counts = {}
+for age = 1, slots do counts[age] = struct.unpack(form, raw, 17 + (age - 1) * width) end
+if from > slots - shift then from = 0 end
+for age = from, to, -1 do
+local back = math.min(owed, counts[age] or 0)
+if back > 0 then
+counts[age], owed, total = counts[age] - back, owed - back, total - back
+end
+end
+local body = {}
+for age = 1, slots do
+body[age] = struct.pack(form, counts[age])
+end
+for age = slots - shift + 1, slots do body[age] = string.rep('\\0', width) end
+value = struct.pack('>dd', index - shift, total) .. table.concat(body)
+life = math.ceil(((index - shift + slots) * span - now) / 1000) + 1000
+end
+elseif kind == 'g' then
+local interval = window * 1000 / limit
+local capacity = param * interval
+local slack = param < interval / 2 and param or interval / 2
+local debt = 0
+local raw = redis.call('GET', key)
+if raw then
+debt = (tonumber(raw:sub(1, -4)) - now) * 1000 + tonumber(raw:sub(-3))
+if debt < 0 then debt = 0 end
+local most = capacity + window * 1000
+if debt > most then
+debt = most
+if writes then
+redis.call('SET', key, string.format('%.0f000', now + math.ceil(debt / 1000)), 'PX', math.ceil(debt / 1000000) + 1)
+end
+end
+end
+local after = debt
+if debt + interval > capacity + slack and change ~= 'penalize' then made_room = true end
+if change == 'penalize' then
+after = math.min(debt + amount * interval, capacity + window * 1000)
+elseif change == 'reward' then
+after = math.max(0, debt - amount * interval)
+elseif now < stamp then
+after = math.max(0, debt - cost * interval)
+end
+if after == 0 then
+redis.call('DEL', key)
+elseif after ~= debt then
+local whole = after + -after % 1
+local below = whole % 1000
+value = string.format('%.0f%03.0f', now + (whole - below) / 1000, below)
+life = (whole + -whole % 1000000) / 1000000 + 1
+end
+elseif kind == 'f' then
+local ends = now + window
+if param == 1 then ends = ends - now % window end
+local used = 0
+local raw = redis.call('GET', key)
+if raw then
+local stored, count = struct.unpack('>dI4', raw)
+if stored > now then
+used = count
+if stored <= ends then
+ends = stored
+elseif writes then
+redis.call('SET', key, struct.pack('>dI4', ends, used), 'PX', math.ceil((ends - now) / 1000) + 1)
+end
+end
+end
+if used >= limit and change ~= 'penalize' then made_room = true end
+local count = used
+if change == 'penalize' then
+count = math.min(used + amount, 4294967295)
+elseif change == 'reward' then
+count = math.max(0, used - amount)
+elseif stamp == ends then
+count = math.max(0, used - cost)
+end
+if count ~= used then
+value = struct.pack('>dI4', ends, count)
+life = math.ceil((ends - now) / 1000) + 1
+end
+else
+local horizon = now - window
+local entries = redis.call('LLEN', key)
+local live = entries
+if entries > 0 then
+local last = tonumber(redis.call('LINDEX', key, -1))
+if last > now and writes then
+local future = 0
+while last and last > now do
+future = future + 1
+redis.call('RPOP', key)
+last = tonumber(redis.call('LINDEX', key, -1) or nil)
+end
+for _ = 1, future do redis.call('RPUSH', key, string.format('%.0f', now)) end
+redis.call('PEXPIRE', key, math.ceil(window / 1000) + 1)
+end
+if tonumber(redis.call('LINDEX', key, 0)) <= horizon then
+local low, high = 1, entries
+while low < high do
+local middle = math.floor((low + high) / 2)
+if tonumber(redis.call('LINDEX', key, middle)) <= horizon then low = middle + 1 else high = middle end
+end
+live = entries - low
+end
+end
+if live >= limit and change ~= 'penalize' then made_room = true end
+if change == 'penalize' then
+local entry = string.format('%.0f', now)
+for _ = 1, math.min(amount, limit) do redis.call('RPUSH', key, entry) end
+redis.call('LTRIM', key, -limit, -1)
+redis.call('PEXPIRE', key, math.ceil(window / 1000) + 1)
+elseif change == 'reward' then
+redis.call('LTRIM', key, entries - live + amount, -1)
+elseif cost > 0 then
+redis.call('LREM', key, cost, string.format('%.0f', amount))
+end
+end
+if value then redis.call('SET', key, value, 'PX', life) end
+end
+if made_room and ARGV[3] ~= '' then
+redis.pcall('PUBLISH', ARGV[3], ARGV[4])
+end
+local ahead, step, unit = 0, 6, 1
+writes = false
+at = 5
+local argc = #ARGV
+local reply = { 1, now, 0, 0, 0 }
+local pending = false
+local k, place = 0, 3
+while at <= argc do
+k = k + 1
+local kind, key = ARGV[at], KEYS[k]
+local cost = unit or tonumber(ARGV[at + 1])
+local limit, window, param = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+local left, reset, wait, after_reset, value, life = 0, 0, 0, 0, false, 0
+local shadow, block = false, false
+at = at + step
+if #kind == 2 then
+kind = kind:sub(1, 1)
+shadow = ARGV[at] == '1'
+local after, lengths = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3])
+if after > 0 then
+k = k + 1
+block = { key = KEYS[k], after = after, decay = tonumber(ARGV[at + 2]), first = at + 3, lengths = lengths, ends = 0, length = 0, level = 0, refusals = 0 }
+local raw = redis.call('GET', block.key)
+if raw then
+block.ends, block.length, block.level, block.refusals = struct.unpack('>ddI2I4', raw)
+if block.ends > now + block.length then
+block.ends = now + block.length
+if writes then
+local rest = math.max(0, block.ends - now) + block.decay
+local fields = struct.pack('>ddI2I4', block.ends, block.length, block.level, block.refusals)
+redis.call('SET', block.key, fields, 'PX', math.ceil(rest / 1000) + 1)
+end
+end
+end
+end
+at = at + 4 + lengths
+end
+if block and block.ends > now then
+left, wait, reset = -1, block.ends - now, block.ends - now
+elseif kind == 's' then
+local slots = param + 1
+local span = window / param
+local index = (now - now % span) / span
+local raw = redis.call('GET', key)
+local width, form = 0, false
+local total, newest, shift = 0, 0, slots
+if raw then
+width = (#raw - 16) / slots
+form = width == 1 and 'B' or width == 2 and '>I2' or width == 4 and '>I4'
+end
+if form then
+local written
+written, total, newest = struct.unpack(width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4', raw)
+shift = index - written
+if shift < 0 then
+shift = 0
+raw = struct.pack('>dd', index, total) .. raw:sub(17)
+if writes then
+redis.call('SET', key, raw, 'PX', math.ceil(((index + slots) * span - now) / 1000) + 1000)
+end
+end
+if shift < slots then
+for age = slots - shift + 1, slots do
+total = total - struct.unpack(form, raw, 17 + (age - 1) * width)
+end
+end
+end
+if shift >= slots then raw, total = false, 0 end
+local excess = total + cost - limit
+if excess > 0 then
+for age = slots - shift, 1, -1 do
+excess = excess - struct.unpack(form, raw, 17 + (age - 1) * width)
+if excess <= 0 then
+wait = (index - shift - age + 1 + slots) * span - now
+break
+end
+end
+end
+if total > 0 then
+local age = 1
+while newest == 0 do
+age = age + 1
+newest = struct.unpack(form, raw, 17 + (age - 1) * width)
+end
+reset = (index - shift - age + 1 + slots) * span - now
+if age > 1 then newest = 0 end
+end
+left = limit > total and limit - total or 0
+after_reset = (index + slots) * span - now
+if writes and wait == 0 then
+local first = shift == 0 and newest + cost or cost
+total = total + cost
+local needed = limit > 65535 and 4 or limit > 255 and 2 or 1
+local rest
+if not raw then
+width = needed
+rest = string.rep('\\0', param * width)
+elseif shift == 0 then
+rest = raw:sub(17 + width)
+else
+rest = string.rep('\\0', (shift - 1) * width) .. raw:sub(17, 16 + (slots - shift) * width)
+end
+if width < needed then
+rest = rest:gsub(string.rep('.', width), string.rep('\\0', needed - width) .. '%0')
+width = needed
+end
+value = struct.pack(width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4', index, total, first) .. rest
+local ends = (index + slots) * span - now
+life = (ends + -ends % 1000) / 1000 + 1000
+end
+elseif kind == 'g' then
+local interval = window * 1000 / limit
+local capacity = param * interval
+local slack = param < interval / 2 and param or interval / 2
+local debt = 0
+local raw = redis.call('GET', key)
+if raw then
+debt = (tonumber(raw:sub(1, -4)) - now) * 1000 + tonumber(raw:sub(-3))
+if debt < 0 then debt = 0 end
+local most = capacity + window * 1000
+if debt > most then
+debt = most
+if writes then
+redis.call('SET', key, string.format('%.0f000', now + math.ceil(debt / 1000)), 'PX', math.ceil(debt / 1000000) + 1)
+end
+end
+end
+local after = debt + cost * interval
+local over = after - capacity - slack
+if over > 0 then wait = (over + -over % 1000) / 1000 end
+local room = (capacity + slack - debt) / interval
+if room > 0 then left = room - room % 1 end
+reset = (debt + -debt % 1000) / 1000
+after_reset = (after + -after % 1000) / 1000
+if writes and wait <= ahead then
+local whole = after + -after % 1
+local below = whole % 1000
+value = string.format('%.0f%03.0f', now + (whole - below) / 1000, below)
+life = (whole + -whole % 1000000) / 1000000 + 1
+end
+elseif kind == 'f' then
+local ends = now + window
+if param == 1 then ends = ends - now % window end
+local used = 0
+local raw = redis.call('GET', key)
+if raw then
+local stored, count = struct.unpack('>dI4', raw)
+if stored > now then
+used = count
+if stored <= ends then
+ends = stored
+elseif writes then
+redis.call('SET', key, struct.pack('>dI4', ends, used), 'PX', math.ceil((ends - now) / 1000) + 1)
+end
+end
+end
+after_reset = ends - now
+if used + cost > limit then wait = after_reset end
+if used > 0 then reset = after_reset end
+left = limit > used and limit - used or 0
+if writes and wait == 0 then
+value = struct.pack('>dI4', ends, used + cost)
+life = (after_reset + -after_reset % 1000) / 1000 + 1
+end
+else -- l
+local horizon = now - window
+local entries = redis.call('LLEN', key)
+local live = entries
+if entries > 0 then
+local last = tonumber(redis.call('LINDEX', key, -1))
+if last > now and writes then
+local future = 0
+while last and last > now do
+future = future + 1
+redis.call('RPOP', key)
+last = tonumber(redis.call('LINDEX', key, -1) or nil)
+end
+for _ = 1, future do redis.call('RPUSH', key, string.format('%.0f', now)) end
+redis.call('PEXPIRE', key, math.ceil(window / 1000) + 1)
+end
+if tonumber(redis.call('LINDEX', key, 0)) <= horizon then
+local low, high = 1, entries
+while low < high do
+local middle = math.floor((low + high) / 2)
+if tonumber(redis.call('LINDEX', key, middle)) <= horizon then low = middle + 1 else high = middle end
+end
+live = entries - low
+end
+end
+local blocking = live + cost - limit
+if blocking > 0 then
+wait = tonumber(redis.call('LINDEX', key, entries - live + blocking - 1)) - horizon
+end
+left = limit > live and limit - live or 0
+if live > 0 then reset = tonumber(redis.call('LINDEX', key, -1)) - horizon end
+after_reset = window
+if wait == 0 then value = entries - live end
+end
+reply[place], reply[place + 1], reply[place + 2] = left, reset, wait
+if wait > 0 and not value then
+if not shadow then reply[1] = 0 end
+if block and writes and left >= 0 and block.lengths > 0 then
+block.refusals = block.refusals + 1
+if block.refusals >= block.after then
+block.level = math.min(block.level + 1, block.lengths)
+block.refusals = 0
+local length = tonumber(ARGV[block.first + block.level])
+block.ends, block.length = now + length, length
+reply[place], reply[place + 1], reply[place + 2] = -1, math.max(reset, length), math.max(wait, length)
+end
+local rest = math.max(0, block.ends - now) + block.decay
+local fields = struct.pack('>ddI2I4', block.ends, block.length, block.level, block.refusals)
+redis.call('SET', block.key, fields, 'PX', math.ceil(rest / 1000) + 1)
+end
+elseif not pending then
+pending = { place, key, value, life, cost, after_reset }
+else
+local m = #pending
+pending[m + 1], pending[m + 2], pending[m + 3] = place, key, value
+pending[m + 4], pending[m + 5], pending[m + 6] = life, cost, after_reset
+end
+place = place + 3
 end
 return reply`,
+});
+
+/**
+ * Takes the cost of every policy, or of none: all policies are read and judged first, then all are
+ * written or nothing is. Two exceptions write on a refusal: a counter dated in the future (the clock
+ * went back) is dated to now, otherwise it would refuse until the old time is reached again; and
+ * a policy that blocks counts the refusal.
+ *
+ * KEYS[...] counters: per policy, in order, its counter, followed by its block if it has one
+ * ARGV[1] ahead (number): -1 = look and write nothing, 0 = take what fits now, else take what fits within so many microseconds
+ * ARGV[...] policies (string | number): per policy: kind, cost, limit, window in microseconds, param. Kinds and their param:
+ *   s sliding (sub-windows; the window is a multiple of them), g gcra (burst), f fixed (1 = aligned), l log (0).
+ *   A second letter says that rules follow: shadow (0 | 1), refusals before a block, microseconds until
+ *   a block is forgotten, number of block lengths, lengths in microseconds
+ * Reply number[]: allowed (0 or 1), server time in microseconds, then per policy: remaining (-1 = blocked), microseconds until unused, microseconds until the cost fits (0 = now)
+ *
+ * Work: one GET and at most one SET per policy; of a log 3 to 13 LINDEX and one entry per unit of cost.
+ * Needs Redis 5 (the clock is read before a write).
+ */
+export const CONSUME: LuaScript<
+  readonly [...counters: readonly string[]],
+  readonly [ahead: number, ...policies: readonly (string | number)[]],
+  number[]
+> = Object.freeze({
+  name: 'consume',
+  sha1: '221bfdca7888802ced5c15d51d0578b671b360c8',
+  lua: `local function server_now()
+local time = redis.call('TIME')
+return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+local ahead = tonumber(ARGV[1])
+local writes = ahead >= 0
+if not writes then ahead = 0 end
+local now = server_now()
+local at, step, unit = 2, 5, nil
+local argc = #ARGV
+local reply = { 1, now, 0, 0, 0 }
+local pending = false
+local k, place = 0, 3
+while at <= argc do
+k = k + 1
+local kind, key = ARGV[at], KEYS[k]
+local cost = unit or tonumber(ARGV[at + 1])
+local limit, window, param = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+local left, reset, wait, after_reset, value, life = 0, 0, 0, 0, false, 0
+local shadow, block = false, false
+at = at + step
+if #kind == 2 then
+kind = kind:sub(1, 1)
+shadow = ARGV[at] == '1'
+local after, lengths = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3])
+if after > 0 then
+k = k + 1
+block = { key = KEYS[k], after = after, decay = tonumber(ARGV[at + 2]), first = at + 3, lengths = lengths, ends = 0, length = 0, level = 0, refusals = 0 }
+local raw = redis.call('GET', block.key)
+if raw then
+block.ends, block.length, block.level, block.refusals = struct.unpack('>ddI2I4', raw)
+if block.ends > now + block.length then
+block.ends = now + block.length
+if writes then
+local rest = math.max(0, block.ends - now) + block.decay
+local fields = struct.pack('>ddI2I4', block.ends, block.length, block.level, block.refusals)
+redis.call('SET', block.key, fields, 'PX', math.ceil(rest / 1000) + 1)
+end
+end
+end
+end
+at = at + 4 + lengths
+end
+if block and block.ends > now then
+left, wait, reset = -1, block.ends - now, block.ends - now
+elseif kind == 's' then
+local slots = param + 1
+local span = window / param
+local index = (now - now % span) / span
+local raw = redis.call('GET', key)
+local width, form = 0, false
+local total, newest, shift = 0, 0, slots
+if raw then
+width = (#raw - 16) / slots
+form = width == 1 and 'B' or width == 2 and '>I2' or width == 4 and '>I4'
+end
+if form then
+local written
+written, total, newest = struct.unpack(width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4', raw)
+shift = index - written
+if shift < 0 then
+shift = 0
+raw = struct.pack('>dd', index, total) .. raw:sub(17)
+if writes then
+redis.call('SET', key, raw, 'PX', math.ceil(((index + slots) * span - now) / 1000) + 1000)
+end
+end
+if shift < slots then
+for age = slots - shift + 1, slots do
+total = total - struct.unpack(form, raw, 17 + (age - 1) * width)
+end
+end
+end
+if shift >= slots then raw, total = false, 0 end
+local excess = total + cost - limit
+if excess > 0 then
+for age = slots - shift, 1, -1 do
+excess = excess - struct.unpack(form, raw, 17 + (age - 1) * width)
+if excess <= 0 then
+wait = (index - shift - age + 1 + slots) * span - now
+break
+end
+end
+end
+if total > 0 then
+local age = 1
+while newest == 0 do
+age = age + 1
+newest = struct.unpack(form, raw, 17 + (age - 1) * width)
+end
+reset = (index - shift - age + 1 + slots) * span - now
+if age > 1 then newest = 0 end
+end
+left = limit > total and limit - total or 0
+after_reset = (index + slots) * span - now
+if writes and wait == 0 then
+local first = shift == 0 and newest + cost or cost
+total = total + cost
+local needed = limit > 65535 and 4 or limit > 255 and 2 or 1
+local rest
+if not raw then
+width = needed
+rest = string.rep('\\0', param * width)
+elseif shift == 0 then
+rest = raw:sub(17 + width)
+else
+rest = string.rep('\\0', (shift - 1) * width) .. raw:sub(17, 16 + (slots - shift) * width)
+end
+if width < needed then
+rest = rest:gsub(string.rep('.', width), string.rep('\\0', needed - width) .. '%0')
+width = needed
+end
+value = struct.pack(width == 1 and '>ddB' or width == 2 and '>ddI2' or '>ddI4', index, total, first) .. rest
+local ends = (index + slots) * span - now
+life = (ends + -ends % 1000) / 1000 + 1000
+end
+elseif kind == 'g' then
+local interval = window * 1000 / limit
+local capacity = param * interval
+local slack = param < interval / 2 and param or interval / 2
+local debt = 0
+local raw = redis.call('GET', key)
+if raw then
+debt = (tonumber(raw:sub(1, -4)) - now) * 1000 + tonumber(raw:sub(-3))
+if debt < 0 then debt = 0 end
+local most = capacity + window * 1000
+if debt > most then
+debt = most
+if writes then
+redis.call('SET', key, string.format('%.0f000', now + math.ceil(debt / 1000)), 'PX', math.ceil(debt / 1000000) + 1)
+end
+end
+end
+local after = debt + cost * interval
+local over = after - capacity - slack
+if over > 0 then wait = (over + -over % 1000) / 1000 end
+local room = (capacity + slack - debt) / interval
+if room > 0 then left = room - room % 1 end
+reset = (debt + -debt % 1000) / 1000
+after_reset = (after + -after % 1000) / 1000
+if writes and wait <= ahead then
+local whole = after + -after % 1
+local below = whole % 1000
+value = string.format('%.0f%03.0f', now + (whole - below) / 1000, below)
+life = (whole + -whole % 1000000) / 1000000 + 1
+end
+elseif kind == 'f' then
+local ends = now + window
+if param == 1 then ends = ends - now % window end
+local used = 0
+local raw = redis.call('GET', key)
+if raw then
+local stored, count = struct.unpack('>dI4', raw)
+if stored > now then
+used = count
+if stored <= ends then
+ends = stored
+elseif writes then
+redis.call('SET', key, struct.pack('>dI4', ends, used), 'PX', math.ceil((ends - now) / 1000) + 1)
+end
+end
+end
+after_reset = ends - now
+if used + cost > limit then wait = after_reset end
+if used > 0 then reset = after_reset end
+left = limit > used and limit - used or 0
+if writes and wait == 0 then
+value = struct.pack('>dI4', ends, used + cost)
+life = (after_reset + -after_reset % 1000) / 1000 + 1
+end
+else -- l
+local horizon = now - window
+local entries = redis.call('LLEN', key)
+local live = entries
+if entries > 0 then
+local last = tonumber(redis.call('LINDEX', key, -1))
+if last > now and writes then
+local future = 0
+while last and last > now do
+future = future + 1
+redis.call('RPOP', key)
+last = tonumber(redis.call('LINDEX', key, -1) or nil)
+end
+for _ = 1, future do redis.call('RPUSH', key, string.format('%.0f', now)) end
+redis.call('PEXPIRE', key, math.ceil(window / 1000) + 1)
+end
+if tonumber(redis.call('LINDEX', key, 0)) <= horizon then
+local low, high = 1, entries
+while low < high do
+local middle = math.floor((low + high) / 2)
+if tonumber(redis.call('LINDEX', key, middle)) <= horizon then low = middle + 1 else high = middle end
+end
+live = entries - low
+end
+end
+local blocking = live + cost - limit
+if blocking > 0 then
+wait = tonumber(redis.call('LINDEX', key, entries - live + blocking - 1)) - horizon
+end
+left = limit > live and limit - live or 0
+if live > 0 then reset = tonumber(redis.call('LINDEX', key, -1)) - horizon end
+after_reset = window
+if wait == 0 then value = entries - live end
+end
+reply[place], reply[place + 1], reply[place + 2] = left, reset, wait
+if wait > 0 and not value then
+if not shadow then reply[1] = 0 end
+if block and writes and left >= 0 and block.lengths > 0 then
+block.refusals = block.refusals + 1
+if block.refusals >= block.after then
+block.level = math.min(block.level + 1, block.lengths)
+block.refusals = 0
+local length = tonumber(ARGV[block.first + block.level])
+block.ends, block.length = now + length, length
+reply[place], reply[place + 1], reply[place + 2] = -1, math.max(reset, length), math.max(wait, length)
+end
+local rest = math.max(0, block.ends - now) + block.decay
+local fields = struct.pack('>ddI2I4', block.ends, block.length, block.level, block.refusals)
+redis.call('SET', block.key, fields, 'PX', math.ceil(rest / 1000) + 1)
+end
+elseif not pending then
+pending = { place, key, value, life, cost, after_reset }
+else
+local m = #pending
+pending[m + 1], pending[m + 2], pending[m + 3] = place, key, value
+pending[m + 4], pending[m + 5], pending[m + 6] = life, cost, after_reset
+end
+place = place + 3
+end
+if writes and pending and reply[1] == 1 then
+for m = 1, #pending, 6 do
+local place, key, value = pending[m], pending[m + 1], pending[m + 2]
+local life, cost, after_reset = pending[m + 3], pending[m + 4], pending[m + 5]
+if life > 0 then
+redis.call('SET', key, value, 'PX', life)
+else
+if value > 0 then redis.call('LTRIM', key, value, -1) end
+local entry = string.format('%.0f', now)
+for _ = 1, cost do redis.call('RPUSH', key, entry) end
+redis.call('PEXPIRE', key, math.ceil(after_reset / 1000) + 1)
+end
+local left = reply[place] - cost
+reply[place] = left > 0 and left or 0
+reply[place + 1] = after_reset
+end
+end
+return reply`,
+});
+
+/**
+ * Takes a slot of a concurrency limit, or renews the lease of one that is held. Slots whose lease has
+ * ended are free: a process that crashed gives its slots back that way. A refusal writes nothing.
+ *
+ * KEYS[1] slots: sorted set of tokens by the end of their lease
+ * ARGV[1] token (string): random name of the slot
+ * ARGV[2] limit (number): slots there are
+ * ARGV[3] lease (number): length of the lease in microseconds
+ * Reply number[]: granted (0 or 1), slots taken, microseconds until the first lease ends
+ *
+ * Work: O(log n), and n for the leases that have ended. Repeating it is harmless.
+ */
+export const HOLD_SLOT: LuaScript<
+  readonly [slots: string],
+  readonly [token: string, limit: number, lease: number],
+  number[]
+> = Object.freeze({
+  name: 'hold-slot',
+  sha1: '5a7e14ebfe4b86545c80d29442a20e2a8fbac694',
+  lua: `local function server_now()
+local time = redis.call('TIME')
+return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+local token, limit, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local now = server_now()
+local ends = string.format('%.0f', now + lease)
+local taken = redis.call('ZCOUNT', KEYS[1], string.format('(%.0f', now), '+inf')
+local own = redis.call('ZSCORE', KEYS[1], token)
+if own and tonumber(own) > now then taken = taken - 1 end
+if taken >= limit then
+for _, ahead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ends, '+inf')) do
+redis.call('ZADD', KEYS[1], ends, ahead)
+end
+local first = redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+return { 0, taken, tonumber(first[2]) - now }
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+redis.call('ZADD', KEYS[1], ends, token)
+local life = math.ceil(lease / 1000) + 1000
+if redis.call('PTTL', KEYS[1]) < life then redis.call('PEXPIRE', KEYS[1], life) end
+return { 1, taken + 1, lease }`,
+});
+
+/**
+ * Gives a slot of a concurrency limit back, and wakes those who wait for one if all were taken.
+ *
+ * KEYS[1] slots: sorted set of tokens by the end of their lease
+ * ARGV[1] token (string): name of the slot
+ * ARGV[2] limit (number): slots there are
+ * ARGV[3] channel (string): wake-up channel
+ * ARGV[4] name (string): what to wake
+ * Reply number: 1 when the slot was held, 0 when its lease had ended and somebody has tidied up
+ *
+ * Work: O(log n). Repeating it is harmless.
+ */
+export const RELEASE_SLOT: LuaScript<
+  readonly [slots: string],
+  readonly [token: string, limit: number, channel: string, name: string],
+  number
+> = Object.freeze({
+  name: 'release-slot',
+  sha1: 'fa77be2e1737be4aebd7cf3981cad30e67ac1d86',
+  lua: `local taken = redis.call('ZCARD', KEYS[1])
+local held = redis.call('ZREM', KEYS[1], ARGV[1])
+if held == 1 and taken >= tonumber(ARGV[2]) then
+redis.pcall('PUBLISH', ARGV[3], ARGV[4])
+end
+return held`,
+});
+
+/**
+ * Counts a hit as @nestjs/throttler does: in a window that begins with its first hit; the hit beyond the limit
+ * begins a block. What is refused writes nothing, but for the beginning of the block.
+ *
+ * KEYS[1] counter: end of the window in microseconds and end of the block (0 = none) as big-endian doubles, with the hits between them
+ * ARGV[1] ttl (number): length of the window in microseconds
+ * ARGV[2] limit (number): hits a window takes
+ * ARGV[3] block (number): length of the block in microseconds; 0 = none, refused until the window ends
+ * Reply number[]: hits, microseconds until the window ends, refused (0 or 1), microseconds until that ends
+ *
+ * Work: one GET and at most one SET.
+ * Further ahead than this only when the clock went back, or the settings have changed.
+ */
+export const THROTTLE: LuaScript<
+  readonly [counter: string],
+  readonly [ttl: number, limit: number, block: number],
+  number[]
+> = Object.freeze({
+  name: 'throttle',
+  sha1: '823354c86a5917c3fe1b0c4ec487195b5ce8cc25',
+  lua: `local function server_now()
+local time = redis.call('TIME')
+return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+local ttl, limit, block = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local now = server_now()
+local ends, hits, blocked = 0, 0, 0
+local raw = redis.call('GET', KEYS[1])
+if raw then ends, hits, blocked = struct.unpack('>dI4d', raw) end
+local late = ends > now + ttl or blocked > now + block
+ends, blocked = math.min(ends, now + ttl), math.min(blocked, now + block)
+local function store()
+local life = math.ceil((math.max(ends, blocked) - now) / 1000) + 1
+redis.call('SET', KEYS[1], struct.pack('>dI4d', ends, hits, blocked), 'PX', life)
+end
+if blocked > now then
+if late then store() end
+return { hits + 1, math.max(0, ends - now), 1, blocked - now }
+end
+if ends <= now or blocked > 0 then ends, hits, blocked = now + ttl, 0, 0 end
+if hits < limit then
+hits = hits + 1
+store()
+return { hits, ends - now, 0, 0 }
+end
+if block > 0 then
+blocked = now + block
+store()
+return { hits + 1, ends - now, 1, block }
+end
+if late then store() end
+return { hits + 1, ends - now, 1, ends - now }`,
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { Reflector } from '@nestjs/core';
-import { RateLimit, SkipRateLimit } from './rate-limit.decorators.js';
+import { Concurrency, RateLimit, SkipRateLimit } from './rate-limit.decorators.js';
 import { resolveRateLimitOptions } from './rate-limit.options.js';
 import { RoutePlanner } from './route-planner.js';
 
@@ -40,6 +40,19 @@ class Limited {
   without(): void {}
 }
 
+class Staged {
+  @RateLimit(
+    policy('a'),
+    { ...policy('b'), key: 'ip' },
+    { ...policy('c'), cost: 2 },
+    { ...policy('d'), countOnly: 'failures' },
+    { ...policy('e'), key: 'user' },
+    { ...policy('f'), stage: 'post-auth' },
+  )
+  @Concurrency({ name: 'slots', limit: 2, key: 'tenant', maxWait: '5s' })
+  handle(): void {}
+}
+
 @SkipRateLimit()
 class Exempt {
   open(): void {}
@@ -49,9 +62,14 @@ class Exempt {
 
 type Handlers<T> = { [K in keyof T]: () => void };
 
+function planOf<T extends object>(type: new () => T, method: keyof T & string) {
+  return planner.plan(type, (type.prototype as Handlers<T>)[method]);
+}
+
 function counters<T extends object>(type: new () => T, method: keyof T & string): string[] {
-  const handler = (type.prototype as Handlers<T>)[method];
-  return planner.plan(type, handler).map(({ policy: { counter, limit } }) => `${counter}=${limit}`);
+  const { preAuth, postAuth } = planOf(type, method);
+  const sets = [...preAuth, ...postAuth].map(({ set }) => set);
+  return sets.flatMap(({ policies }) => policies.map(({ counter, limit }) => `${counter}=${limit}`));
 }
 
 describe('RoutePlanner', () => {
@@ -85,7 +103,37 @@ describe('RoutePlanner', () => {
     expect(() => counters(Plain, 'wrong')).toThrow(/Plain\.wrong refers to rate limit policy "unknown"/);
   });
 
+  it('sets policies apart by stage, key, cost and what they count', () => {
+    const { preAuth, postAuth, countOnly, slots, isSimple } = planOf(Staged, 'handle');
+    const shape = (groups: typeof preAuth) =>
+      groups.map(({ key, cost, policies }) => [key, cost, policies.map(({ name }) => name)]);
+
+    expect(shape(preAuth)).toEqual([
+      ['ip', 1, ['a', 'b']],
+      ['ip', 2, ['c']],
+      ['ip', 1, ['d']],
+    ]);
+    expect(shape(postAuth)).toEqual([
+      ['user', 1, ['e']],
+      ['ip', 1, ['f']],
+    ]);
+    expect([...countOnly]).toEqual([['d', 'failures']]);
+    expect(slots).toMatchObject([{ key: 'tenant', scope: 'Staged.handle', maxWait: 5000 }]);
+    expect(isSimple).toBe(false);
+    expect(planOf(Plain, 'limited').isSimple).toBe(true);
+  });
+
   it('refuses a wrong policy where it is written', () => {
-    expect(() => RateLimit({ name: 'x', limit: 0, window: '1s' })).toThrow(/limit 0/);
+    const bad = (more: object) => () => RateLimit({ ...policy('x'), ...more });
+
+    expect(bad({ limit: 0 })).toThrow(/limit 0/);
+    expect(bad({ key: 'session' })).toThrow(/"session" as key; give "ip", "user"/);
+    expect(bad({ scope: 'all' })).toThrow(/"all" as scope/);
+    expect(bad({ stage: 'later' })).toThrow(/"later" as stage/);
+    expect(bad({ countOnly: 'errors' })).toThrow(/"errors" as countOnly/);
+    expect(bad({ charge: 'alias' })).toThrow(/"alias" as charge/);
+    expect(bad({ cost: 0 })).toThrow(/cost 0; give a whole number from 1 to 10/);
+    expect(bad({ cost: 11 })).toThrow(/cost 11/);
+    expect(() => Concurrency({ name: 'x', limit: 0 })).toThrow(/limit 0/);
   });
 });

@@ -2,10 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
+import { request as httpRequest } from 'node:http';
+import { parseList } from 'structured-headers';
 import { EmbeddedRedis } from 'rednest/embedded';
 import { ConnectionRegistry, REDIS, type RedisClient } from 'rednest';
 import { createApp } from '../../src/app/create-app.js';
 import { CampaignStore, InMemoryCampaignStore } from '../../src/app/campaigns/campaign.store.js';
+import { KeywordProvider, type SimulatedKeywordProvider } from '../../src/app/keywords/keyword.provider.js';
 import { eventually } from '../support/eventually.js';
 import { describeNative } from '../support/needs.js';
 import { TOPOLOGIES, SINGLE, type RunningTopology, type Topology } from '../support/topologies.js';
@@ -103,6 +106,16 @@ function suite(httpAdapter: 'fastify' | 'express', topology?: Topology): void {
     ]);
   });
 
+  it('R17 tells by whom limits are decided', async () => {
+    const { body } = await request('/health');
+
+    expect((body['info'] as Record<string, unknown>)['rateLimits']).toEqual({
+      status: 'up',
+      source: 'redis',
+      awayForMs: 0,
+    });
+  });
+
   it('R12 reads a campaign from the store once and from the cache afterwards', async () => {
     const store = app.get<InMemoryCampaignStore>(CampaignStore, { strict: false });
     const before = store.reads;
@@ -184,6 +197,76 @@ function suite(httpAdapter: 'fastify' | 'express', topology?: Topology): void {
     expect(tenant.headers.get('ratelimit-policy')).toContain('"tenant";q=10000;w=60');
     expect(health.headers.get('ratelimit-policy')).toBeNull();
   });
+
+  it('R17 sends fields that a parser of structured fields reads', async () => {
+    const { headers } = await request('/tenants/acme/notifications/none');
+    const read = (name: string) =>
+      Object.fromEntries(
+        parseList(headers.get(name) ?? '').map(([item, parameters]) => [
+          String(item),
+          Object.fromEntries(parameters),
+        ]),
+      );
+
+    expect(read('ratelimit-policy')).toEqual({ client: { q: 1000, w: 60 }, tenant: { q: 10_000, w: 60 } });
+    expect(read('ratelimit')).toEqual({ client: { r: expect.any(Number), t: expect.any(Number) } });
+  });
+
+  it('R16 answers the 11th keyword call of a tenant within a minute with 429 and the right wait', async () => {
+    const provider = app.get<SimulatedKeywordProvider>(KeywordProvider, { strict: false });
+    const tenant = `t-${randomUUID()}`;
+    const search = (text: string, id = tenant) => request(`/tenants/${id}/keywords?q=${text}`);
+    const { answered, refused } = provider.counts;
+
+    const beganMs = performance.now();
+    const first = await search('shoe-0');
+    const firstMs = performance.now();
+    const others = await Promise.all(Array.from({ length: 9 }, (_, index) => search(`shoe-${index + 1}`)));
+    const askedMs = performance.now();
+    const over = await search('shoe-10');
+    const answeredMs = performance.now();
+
+    expect([first, ...others].map(({ status }) => status)).toEqual(Array<number>(10).fill(200));
+    expect(first.body['keywords']).toContainEqual({ keyword: 'shoe-0', monthlySearches: expect.any(Number) });
+    expect(over.status).toBe(429);
+    expect(over.headers.get('content-type')).toContain('application/problem+json');
+    expect(over.body).toMatchObject({ status: 429, code: 'ERR_OUTBOUND_LIMIT' });
+    // A minute and its margin after the first call left, and not before.
+    const retryAfterMs = Number(over.body['retryAfterMs']);
+    expect(retryAfterMs).toBeLessThanOrEqual(63_000 - (askedMs - firstMs) + 1);
+    expect(retryAfterMs).toBeGreaterThanOrEqual(63_000 - (answeredMs - beganMs) - 1);
+    expect(over.headers.get('retry-after')).toBe(String(Math.ceil(retryAfterMs / 1000)));
+    // What is cached costs nothing, and nobody else is touched.
+    expect((await search('shoe-3')).status).toBe(200);
+    expect((await search('shoe-10', `other-${tenant}`)).status).toBe(200);
+    expect(provider.counts).toEqual({ answered: answered + 11, refused });
+  });
+
+  it('R16 passes the wait of a provider on that refuses itself, and does not ask it again', async () => {
+    const provider = app.get<SimulatedKeywordProvider>(KeywordProvider, { strict: false });
+    const tenant = `t-${randomUUID()}`;
+    const search = () => request(`/tenants/${tenant}/keywords?q=${randomUUID()}`);
+    // Somebody else uses the same account.
+    const statuses = [];
+    for (let call = 0; call < 11; call += 1) statuses.push((await provider.search(tenant, 'x')).status);
+    const { refused } = provider.counts;
+
+    const answers = [await search(), await search()];
+
+    expect(statuses).toEqual([...Array<number>(10).fill(200), 429]);
+    expect(answers.map(({ status }) => status)).toEqual([429, 429]);
+    for (const { headers } of answers) {
+      expect(Number(headers.get('retry-after'))).toBeGreaterThan(50);
+      expect(Number(headers.get('retry-after'))).toBeLessThanOrEqual(60);
+    }
+    expect(provider.counts.refused).toBe(refused + 1);
+  });
+
+  it('names what is wrong with a keyword search', async () => {
+    const { status, body } = await request('/tenants/acme/keywords?q=');
+
+    expect([status, body['title']]).toEqual([400, 'Bad Request']);
+  });
 }
 
 describe('reference service on Fastify and the embedded engine', () => {
@@ -251,4 +334,44 @@ describe('reference service over its limit', () => {
     expect(health.status).toBe(200);
     await app.close();
   });
+
+  it.each(['fastify', 'express'] as const)(
+    'R17 on %s refuses the flood of one tenant, from many addresses, and no other tenant',
+    async (httpAdapter) => {
+      const app = await createApp(
+        {
+          settings: { port: 0, httpAdapter, queueRole: 'producer', rateLimit: 3, logFormat: 'json' },
+          env: { REDIS_APP_NAME: 'e2e-flood' },
+          embedded: EmbeddedRedis,
+        },
+        false,
+      );
+      await app.listen(0, '127.0.0.1');
+      const url = await app.getUrl();
+      const ask = (tenant: string, address: number) =>
+        statusFrom(`127.0.1.${address}`, `${url}/tenants/${tenant}/notifications/none`);
+
+      const flood: number[] = [];
+      for (let address = 1; address <= 12; address += 1) {
+        for (let call = 0; call < 3; call += 1) flood.push(await ask('a', address));
+      }
+      const other = [await ask('b', 20), await ask('b', 21), await ask('b', 1)];
+
+      // Thirty of the tenant; an address has three, and a refusal costs it none of them.
+      expect(flood).toEqual([...Array<number>(30).fill(404), ...Array<number>(6).fill(429)]);
+      expect(other).toEqual([404, 404, 429]);
+      expect(await ask('b', 12)).toBe(404);
+      await app.close();
+    },
+  );
 });
+
+/** Status of a request from one of the addresses of the loopback network. */
+function statusFrom(localAddress: string, url: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest(url, { localAddress, agent: false }, (response) => {
+      response.resume().once('end', () => resolve(response.statusCode ?? 0));
+    });
+    request.once('error', reject).end();
+  });
+}

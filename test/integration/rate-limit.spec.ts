@@ -31,7 +31,7 @@ function suite(startServer: () => Promise<TestServer>): void {
       imports: [
         RedisModule.forRoot({ url: server.url, keyPrefix: prefix, app: 'test', env: {}, logger: log }),
         // Generous: these suites are about counting, on machines that may be busy.
-        RateLimitModule.forRoot({ timeout: '5s', onError: 'closed' }),
+        RateLimitModule.forRoot({ timeout: '5s', onError: 'closed', denyCache: false }),
       ],
     })
       .setLogger(log)
@@ -63,7 +63,15 @@ function suite(startServer: () => Promise<TestServer>): void {
     expect(eleventh.retryAfterMs).toBeGreaterThan(3_590_000);
     expect(eleventh.retryAfterMs).toBeLessThanOrEqual(3_600_000 * 1.05);
     expect(eleventh.policies).toEqual([
-      { name: 'burst', limit: 10, remaining: 0, windowMs: 3_600_000, resetMs: expect.any(Number) },
+      {
+        name: 'burst',
+        limit: 10,
+        remaining: 0,
+        windowMs: 3_600_000,
+        resetMs: expect.any(Number),
+        waitMs: eleventh.retryAfterMs,
+        blocked: false,
+      },
     ]);
     await expect(limiter.enforce('eleven', BURST)).rejects.toBeInstanceOf(RateLimitExceededError);
     await expect(limiter.enforce('eleven', BURST)).rejects.toMatchObject({
@@ -217,10 +225,10 @@ function suite(startServer: () => Promise<TestServer>): void {
 
     expect(keys.length).toBeGreaterThan(10);
     expect(ttls.every((ttl) => ttl > 0 && ttl <= 86_400_000 * 1.05 + 1000)).toBe(true);
-    expect(keys.every((key) => key.startsWith(`${prefix}:rate-limit:{`))).toBe(true);
+    expect(keys.every((key) => key.startsWith(`${prefix}:rl:{`))).toBe(true);
     expect(app.get(KeyspaceRegistry).table()).toContainEqual(
       expect.objectContaining({
-        pattern: '<prefix>:rate-limit:{identity}:sliding:<counter>:<windowMs>',
+        pattern: '<prefix>:rl:{identity}:s:<counter>:<precision>:<window>',
         ttlMs: 'per-call',
       }),
     );

@@ -1,7 +1,12 @@
 import { Controller, Get } from '@nestjs/common';
-import { HealthCheck, HealthCheckService, type HealthCheckResult } from '@nestjs/terminus';
+import {
+  HealthCheck,
+  HealthCheckService,
+  HealthIndicatorService,
+  type HealthCheckResult,
+} from '@nestjs/terminus';
 import { ConnectionsHealthIndicator, DrainHealthIndicator, RedisHealthIndicator } from 'rednest/health';
-import { SkipRateLimit } from 'rednest/rate-limit';
+import { RateLimiter, SkipRateLimit } from 'rednest/rate-limit';
 
 /** Answers probes; never rate limited, never behind a login. */
 @Controller('health')
@@ -12,6 +17,8 @@ export class HealthController {
     private readonly redis: RedisHealthIndicator,
     private readonly drain: DrainHealthIndicator,
     private readonly connections: ConnectionsHealthIndicator,
+    private readonly indicators: HealthIndicatorService,
+    private readonly limiter: RateLimiter,
   ) {}
 
   /** Whether the process runs. A restart does not mend Redis, so Redis has no part in it. */
@@ -35,6 +42,8 @@ export class HealthController {
       () => this.redis.areHealthy('redis', { details: true }),
       () => this.connections.isHealthy(),
       () => this.drain.isHealthy(),
+      // Limits are decided also without Redis; this tells by whom.
+      () => this.indicators.check('rateLimits').up({ ...this.limiter.status }),
     ]);
   }
 

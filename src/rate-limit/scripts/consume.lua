@@ -1,42 +1,41 @@
--- Takes `cost` from every policy of one identity, or from none: all policies are read and judged
--- first, then all are written or nothing is. One exception writes on a refusal: a counter dated in
--- the future (the clock went back) is dated to now, otherwise it would refuse until the old time is
--- reached again. Nothing is added to it.
+-- Takes the cost of every policy, or of none: all policies are read and judged first, then all are
+-- written or nothing is. Two exceptions write on a refusal: a counter dated in the future (the clock
+-- went back) is dated to now, otherwise it would refuse until the old time is reached again; and
+-- a policy that blocks counts the refusal.
 --
--- KEYS[...] counters: one key per policy, all with the same hash tag
--- ARGV[1] commit (0 | 1): 0 looks and writes nothing
--- ARGV[2] cost (number): whole number from 1 to the smallest limit
--- ARGV[...] policies (number): per key, in order: limit, window in microseconds (a multiple of 20)
--- Reply number[]: allowed (0 or 1), then per key: remaining, ms until unused, ms until cost fits (0 = now)
+-- KEYS[...] counters: per policy, in order, its counter, followed by its block if it has one
+-- ARGV[1] ahead (number): -1 = look and write nothing, 0 = take what fits now, else take what fits within so many microseconds
+-- ARGV[...] policies (string | number): per policy: kind, cost, limit, window in microseconds, param. Kinds and their param:
+--   s sliding (sub-windows; the window is a multiple of them), g gcra (burst), f fixed (1 = aligned), l log (0).
+--   A second letter says that rules follow: shadow (0 | 1), refusals before a block, microseconds until
+--   a block is forgotten, number of block lengths, lengths in microseconds
+-- Reply number[]: allowed (0 or 1), server time in microseconds, then per policy: remaining (-1 = blocked), microseconds until unused, microseconds until the cost fits (0 = now)
 --
--- Work: one GET and at most one SET per key. Needs Redis 5 (the clock is read before a write).
--- Algorithm: sub-window counters as in https://www.figma.com/blog/an-alternative-approach-to-rate-limiting/
--- (fixed sub-windows, summed), with the oldest one counted whole so that the limit is never exceeded.
+-- Work: one GET and at most one SET per policy; of a log 3 to 13 LINDEX and one entry per unit of cost.
+-- Needs Redis 5 (the clock is read before a write).
 --- @include "_now.lua"
---- @include "_sliding.lua"
-
-local commit = ARGV[1] == '1'
-local cost = tonumber(ARGV[2])
+local ahead = tonumber(ARGV[1])
+local writes = ahead >= 0
+if not writes then ahead = 0 end
 local now = server_now()
-local allowed = 1
-local rings = {}
+local at, step, unit = 2, 5, nil
+--- @include "_evaluate.lua"
 
-for i, key in ipairs(KEYS) do
-  local ring = sliding_read(key, tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2]), now)
-  ring.wait = sliding_wait(ring, cost)
-  if ring.wait > 0 then allowed = 0 end
-  rings[i] = ring
-end
-
-local reply = { allowed }
-for i, ring in ipairs(rings) do
-  if commit and allowed == 1 then
-    sliding_write(ring, cost)
-  elseif commit and ring.ahead then
-    sliding_write(ring, 0)
+if writes and pending and reply[1] == 1 then
+  for m = 1, #pending, 6 do
+    local place, key, value = pending[m], pending[m + 1], pending[m + 2]
+    local life, cost, after_reset = pending[m + 3], pending[m + 4], pending[m + 5]
+    if life > 0 then
+      redis.call('SET', key, value, 'PX', life)
+    else
+      if value > 0 then redis.call('LTRIM', key, value, -1) end
+      local entry = string.format('%.0f', now)
+      for _ = 1, cost do redis.call('RPUSH', key, entry) end
+      redis.call('PEXPIRE', key, math.ceil(after_reset / 1000) + 1)
+    end
+    local left = reply[place] - cost
+    reply[place] = left > 0 and left or 0
+    reply[place + 1] = after_reset
   end
-  reply[3 * i - 1] = math.max(0, ring.limit - ring.total)
-  reply[3 * i] = math.ceil(sliding_reset(ring) / 1000)
-  reply[3 * i + 1] = math.ceil(ring.wait / 1000)
 end
 return reply

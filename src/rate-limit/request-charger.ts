@@ -1,0 +1,130 @@
+import { Inject, Injectable, type ExecutionContext } from '@nestjs/common';
+import { mergeDecisions, type Demand, type RateLimitDecision } from './decision.js';
+import { encodeIdentity } from './identity.js';
+import { PolicyEvaluator } from './policy-evaluator.js';
+import { PolicySet } from './policy-set.js';
+import { RateLimitCostError } from './rate-limit.errors.js';
+import { RequestIdentities, type Tracker } from './request-identity.js';
+import { chargesOf, type OperationCharges } from './request-state.js';
+import type { PlanGroup, StagePlan } from './route-plan.js';
+import { RoutePlanner } from './route-planner.js';
+
+/**
+ * Takes what a request costs from the policies of its route.
+ *
+ * @internal
+ */
+@Injectable()
+export class RequestCharger {
+  constructor(
+    @Inject(PolicyEvaluator) private readonly evaluator: PolicyEvaluator,
+    @Inject(RoutePlanner) private readonly planner: RoutePlanner,
+    @Inject(RequestIdentities) private readonly identities: RequestIdentities,
+  ) {}
+
+  /**
+   * All policies of a stage in one call: all are charged, or none. A GraphQL operation is charged once for
+   * every counter, whichever of its fields come under it.
+   *
+   * @returns `undefined` when no policy applies to this request
+   * @throws {RateLimitUnavailableError} when Redis does not answer and a policy is `closed`
+   * @throws {RateLimitCostError} when the request costs more than a policy can ever let through
+   */
+  async charge(
+    context: ExecutionContext,
+    stage: StagePlan,
+    tracker: Tracker,
+  ): Promise<RateLimitDecision | undefined> {
+    if (context.getType<string>() === 'graphql') return this.chargeOperation(context, stage, tracker);
+    return this.consume(context, stage, tracker);
+  }
+
+  private consume(
+    context: ExecutionContext,
+    stage: StagePlan,
+    tracker: Tracker,
+  ): Promise<RateLimitDecision> | undefined | Promise<RateLimitDecision | undefined> {
+    const demands: Demand[] = [];
+    const pending: Promise<Demand>[] = [];
+    for (const group of stage) {
+      const demand = this.demand(context, group, tracker);
+      if (demand instanceof Promise) pending.push(demand);
+      else if (demand) demands.push(demand);
+    }
+    if (pending.length > 0) return this.consumeLater(demands, pending);
+    return demands.length === 0 ? undefined : this.evaluator.evaluate('consume', demands);
+  }
+
+  private async consumeLater(
+    demands: readonly Demand[],
+    pending: readonly Promise<Demand>[],
+  ): Promise<RateLimitDecision> {
+    return this.evaluator.evaluate('consume', [...demands, ...(await Promise.all(pending))]);
+  }
+
+  /** A promise only while `resolve` of a policy is asked. */
+  private demand(
+    context: ExecutionContext,
+    group: PlanGroup,
+    tracker: Tracker,
+  ): Demand | Promise<Demand> | undefined {
+    const id = this.identities.find(context, group.key, tracker);
+    const cost = typeof group.cost === 'function' ? group.cost(context) : group.cost;
+    if (id === undefined || cost === 0) return undefined;
+    const identity = encodeIdentity(id);
+    const set = this.planner.setFor(group, id);
+    return set instanceof Promise
+      ? set.then((resolved) => toDemand(identity, resolved, cost))
+      : toDemand(identity, set, cost);
+  }
+
+  private async chargeOperation(
+    context: ExecutionContext,
+    stage: StagePlan,
+    tracker: Tracker,
+  ): Promise<RateLimitDecision | undefined> {
+    const charges = chargesOf(context);
+    const earlier = new Set<Promise<RateLimitDecision | undefined>>();
+    const due = stage.flatMap((group) => (group.perField ? group : stillDue(group, charges, earlier)));
+    const now = Promise.resolve(this.consume(context, due, tracker));
+    for (const group of due) {
+      if (!group.perField) for (const counter of countersOf(group)) charges.set(counter, now);
+    }
+    const decisions = await Promise.all([...earlier, now]);
+    const made = decisions.filter((decision) => decision !== undefined);
+    if (made.length === 0) return undefined;
+    // The receipt is that of the field that was charged: others would give back the same once more.
+    return { ...mergeDecisions(made), receipt: (await now)?.receipt };
+  }
+}
+
+/** The part of a group that the operation was not charged for yet. */
+function stillDue(
+  group: PlanGroup,
+  charges: OperationCharges,
+  earlier: Set<Promise<RateLimitDecision | undefined>>,
+): PlanGroup[] {
+  const counters = countersOf(group);
+  const isDue = counters.map((counter) => !charges.has(counter));
+  for (const counter of counters) {
+    const charge = charges.get(counter);
+    if (charge) earlier.add(charge);
+  }
+  if (isDue.every(Boolean)) return [group];
+  const policies = group.policies.filter((_, index) => isDue[index]);
+  if (policies.length === 0) return [];
+  return [{ ...group, policies, set: new PolicySet(group.set.policies.filter((_, index) => isDue[index])) }];
+}
+
+function countersOf({ key, set }: PlanGroup): string[] {
+  return set.policies.map(({ counter }) => `${typeof key === 'string' ? key : 'key'} ${counter}`);
+}
+
+function toDemand(identity: string, set: PolicySet, cost: number): Demand {
+  if (cost > set.capacity) {
+    const { name, capacity } = set.policies.find((policy) => cost > policy.capacity)!;
+    throw new RateLimitCostError(name, capacity);
+  }
+  set.assertCost(cost);
+  return { identity, set, cost };
+}

@@ -1,0 +1,31 @@
+import 'reflect-metadata';
+
+/** @internal Metadata key of `RateLimit`: a list of policies and names. */
+export const RATE_LIMIT_METADATA = Symbol.for('rednest:rate-limit:policies');
+
+/** @internal Metadata key of `SkipRateLimit`: names, or `'all'`. */
+export const SKIP_RATE_LIMIT_METADATA = Symbol.for('rednest:rate-limit:skip');
+
+/** @internal Metadata key of `Concurrency`: a list of policies. */
+export const CONCURRENCY_METADATA = Symbol.for('rednest:rate-limit:concurrency');
+
+const ALL = [RATE_LIMIT_METADATA, SKIP_RATE_LIMIT_METADATA, CONCURRENCY_METADATA];
+
+/** What `SkipRateLimit` recorded. */
+export type SkippedPolicies = 'all' | readonly string[];
+
+/** Whether a class or handler carries any of the decorators. */
+export function isDecorated(target: object): boolean {
+  return ALL.some((key) => Reflect.hasMetadata(key, target));
+}
+
+/** Where a decorator keeps its metadata: on the class, or on the method's function. */
+export function metadataHost(target: object, descriptor?: PropertyDescriptor): object {
+  return descriptor ? (descriptor.value as object) : target;
+}
+
+/** Puts items in front of those already recorded: decorators run from the bottom up, and are read downwards. */
+export function record(key: symbol, items: readonly unknown[], host: object): void {
+  const before = (Reflect.getOwnMetadata(key, host) as readonly unknown[] | undefined) ?? [];
+  Reflect.defineMetadata(key, [...items, ...before], host);
+}

@@ -1,0 +1,86 @@
+import type { Demand } from './decision.js';
+import type { Change, EvaluationMode } from './local/local-limiter.js';
+import { isCounted } from './resolved-policy.js';
+
+/** KEYS of both scripts: per policy its counter, then its block. */
+export function keysOf(prefix: string, demands: readonly Demand[]): string[] {
+  const keys: string[] = [];
+  for (const { identity, set } of demands) {
+    const start = prefix + identity;
+    for (const { keySuffix, blockSuffix } of set.policies) {
+      keys.push(start + keySuffix);
+      if (blockSuffix !== undefined) keys.push(start + blockSuffix);
+    }
+  }
+  return keys;
+}
+
+/** ARGV of `consume`. */
+export function consumeArguments(
+  mode: EvaluationMode,
+  maxWaitUs: number,
+  demands: readonly Demand[],
+): [number, ...(string | number)[]] {
+  const args: [number, ...(string | number)[]] = [mode === 'peek' ? -1 : maxWaitUs];
+  for (const { set, cost } of demands) {
+    const { policies } = set;
+    for (let index = 0; index < policies.length; index += 1) {
+      const { kind, limit, windowUs, param, rules } = policies[index]!;
+      args.push(kind, typeof cost === 'number' ? cost : cost[index]!, limit, windowUs, param);
+      if (rules.length > 0) args.push(...rules);
+    }
+  }
+  return args;
+}
+
+/** ARGV of `adjust`. */
+export function adjustArguments(
+  change: Change,
+  channel: string,
+  demands: readonly Demand[],
+): [string, number, string, string, ...(string | number)[]] {
+  const identity = demands[0]?.identity ?? '';
+  const args: [string, number, string, string, ...(string | number)[]] = [
+    change.kind,
+    amountOf(change),
+    channel,
+    identity,
+  ];
+  let place = 3;
+  for (const { set, cost } of demands) {
+    for (const [index, { kind, limit, windowUs, param, rules }] of set.policies.entries()) {
+      const units = typeof cost === 'number' ? cost : cost[index]!;
+      const isRefund = change.kind === 'refund';
+      const stamp = isRefund ? change.reply[place]! : 0;
+      const own = isRefund && !isCounted(set.policies[index]!, change.reply[place + 1]!) ? 0 : units;
+      args.push(kind, own, limit, windowUs, param, stamp, ...rules);
+      place += 3;
+    }
+  }
+  return args;
+}
+
+function amountOf(change: Change): number {
+  switch (change.kind) {
+    case 'refund':
+      return change.reply[1]!;
+    case 'reward':
+    case 'penalize':
+      return change.amount;
+    case 'block':
+      return change.amountUs;
+    case 'reset':
+      return 0;
+  }
+}
+
+/** What of some demands is decided locally when Redis does not answer. */
+export function localPart(demands: readonly Demand[]): readonly Demand[] {
+  if (demands.every(({ set }) => set.local === set)) return demands;
+  return demands.flatMap(({ identity, set, cost }) => {
+    if (!set.local) return [];
+    const own =
+      typeof cost === 'number' ? cost : cost.filter((_, index) => set.policies[index]!.onError === 'local');
+    return [{ identity, set: set.local, cost: own }];
+  });
+}
