@@ -1,19 +1,28 @@
 import { Worker, type Job } from 'bullmq';
+import type { Telemetry } from 'bullmq';
 import { DIAGNOSTICS, DiagnosticsPublisher, type QueueDiagnostic } from '../common/index.js';
 import type { ManagedConnection } from '../redis/index.js';
 import type { JobDispatcher } from './job-dispatcher.js';
+import { openEnvelope } from './job-envelope.js';
+import { postpone, retryAfterOf } from './postponement.js';
+import type { QueueSettings } from './queue-settings.js';
+import { SWEEP_JOB } from './retention-sweep.js';
 
 /** Constructor arguments of {@link QueueWorker}. */
 export interface QueueWorkerInit {
-  queue: string;
+  settings: QueueSettings;
   prefix: string;
   connection: ManagedConnection;
   concurrency: number;
   lockDurationMs: number;
   stalledIntervalMs: number;
-  keepCompletedMs: number;
-  keepFailedMs: number;
+  maxStalled: number;
+  telemetry: Telemetry | undefined;
   dispatcher: JobDispatcher;
+  /** Removes ended jobs that were kept long enough. */
+  sweep: () => Promise<number>;
+  /** Told about jobs that failed for good; never rejects. */
+  onDead: (job: Job, reason: string) => Promise<void>;
   /** Told about faults that are not a lost connection; those are logged by the connection. */
   onError: (queue: string, error: Error) => void;
 }
@@ -21,27 +30,34 @@ export interface QueueWorkerInit {
 /** One BullMQ worker: runs jobs through a dispatcher, and ends without cutting the ones that run. */
 export class QueueWorker {
   private readonly worker: Worker;
-  private readonly abort = new AbortController();
   private readonly running = new Set<Promise<unknown>>();
+  private readonly burials = new Set<Promise<void>>();
   private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
 
   constructor(private readonly init: QueueWorkerInit) {
-    const { queue, prefix, connection, concurrency, keepCompletedMs, keepFailedMs } = init;
-    this.worker = new Worker(queue, (job) => this.process(job), {
+    const { settings, connection, telemetry } = init;
+    // BullMQ makes a signal for each job when the function takes three arguments.
+    this.worker = new Worker(settings.name, (job, token, signal) => this.process(job, token, signal!), {
       connection: connection.client,
-      prefix,
-      concurrency,
+      prefix: init.prefix,
+      concurrency: init.concurrency,
       autorun: false,
       // The check asks for INFO, which an ACL may refuse, and prints its advice on the console.
       skipVersionCheck: true,
       lockDuration: init.lockDurationMs,
       stalledInterval: init.stalledIntervalMs,
-      removeOnComplete: { age: Math.ceil(keepCompletedMs / 1000) },
-      removeOnFail: { age: Math.ceil(keepFailedMs / 1000) },
+      maxStalledCount: init.maxStalled,
+      // A connection that is away is waited for; once it is back, work goes on within a second.
+      runRetryDelay: 1000,
+      removeOnComplete: { age: Math.ceil(settings.keepCompletedMs / 1000) },
+      removeOnFail: { age: Math.ceil(settings.keepFailedMs / 1000) },
+      ...(telemetry === undefined ? {} : { telemetry }),
     });
     this.worker.on('error', (error) => this.onError(error));
     this.worker.on('completed', (job) => this.publish('completed', job));
-    this.worker.on('failed', (job) => this.publish('failed', job));
+    this.worker.on('failed', (job, error) => this.onFailed(job, error));
+    this.worker.on('stalled', (jobId) => this.publish('stalled', { id: jobId }));
+    this.worker.on('lockRenewalFailed', (jobIds) => jobIds.forEach((id) => this.worker.cancelJob(id)));
   }
 
   /** The BullMQ worker, for what this class does not cover. */
@@ -55,41 +71,83 @@ export class QueueWorker {
   }
 
   /**
-   * Stops fetching and resolves when the running jobs have ended. Without a connection the results
-   * of those jobs cannot be stored; they are then left to the recovery of stalled jobs.
+   * Stops fetching and resolves when the running jobs have ended; their signals are aborted when
+   * `signal` is. Without a connection the results of those jobs cannot be stored; they are then left to the
+   * recovery of stalled jobs, as are those that go on after the connections have been closed.
    */
   async drain(signal: AbortSignal): Promise<void> {
-    signal.addEventListener('abort', () => this.abort.abort(), { once: true });
-    if (!this.init.connection.isReady) {
+    const cancel = (): void => this.worker.cancelAllJobs();
+    if (signal.aborted) cancel();
+    signal.addEventListener('abort', cancel, { once: true });
+    if (this.init.connection.isReady) {
+      await this.worker.close();
+    } else {
       await Promise.allSettled(this.running);
       await this.worker.close(true);
-      return;
     }
-    await this.worker.close();
+    await Promise.all(this.burials);
   }
 
-  private process(job: Job): Promise<unknown> {
+  private process(job: Job, token: string | undefined, signal: AbortSignal): Promise<unknown> {
+    if (job.name === SWEEP_JOB) return this.init.sweep();
     this.publish('started', job);
-    const run = this.init.dispatcher.dispatch(job, this.abort.signal);
+    const run = this.run(job, token, signal);
     this.running.add(run);
     const forget = () => void this.running.delete(run);
     run.then(forget, forget);
     return run;
   }
 
-  private onError(error: Error): void {
-    if (!isConnectionError(error)) this.init.onError(this.init.queue, error);
+  private async run(job: Job, token: string | undefined, signal: AbortSignal): Promise<unknown> {
+    const { dispatcher, settings } = this.init;
+    try {
+      return await dispatcher.dispatch(job, signal, settings.contract);
+    } catch (error) {
+      const waitMs = retryAfterOf(error);
+      if (waitMs === undefined) throw error;
+      const postponed = await postpone(job, token, waitMs);
+      this.publish('postponed', job, waitMs);
+      throw postponed;
+    }
   }
 
-  private publish(event: QueueDiagnostic['event'], job: Job | undefined): void {
-    const { queue } = this.init;
-    this.diagnostics.publish(() => ({
-      event,
-      queue,
-      ...(job?.name === undefined ? {} : { jobName: job.name }),
-      ...(job?.id === undefined ? {} : { jobId: job.id }),
-    }));
+  /** BullMQ says `failed` for every attempt; the last one sets the time the job ended. */
+  private onFailed(job: Job | undefined, error: Error): void {
+    this.publish('failed', job);
+    if (!job?.finishedOn) return;
+    this.publish('dead', job);
+    const burial = this.init.onDead(job, error.message);
+    this.burials.add(burial);
+    void burial.then(() => this.burials.delete(burial));
   }
+
+  private onError(error: Error): void {
+    if (!isConnectionError(error)) this.init.onError(this.init.settings.name, error);
+  }
+
+  private publish(
+    event: QueueDiagnostic['event'],
+    job: Partial<Job> | undefined,
+    elapsedMs: number | undefined = elapsedOf(job),
+  ): void {
+    if (job?.name === SWEEP_JOB) return;
+    this.diagnostics.publish(() => {
+      const tenantId = job?.data === undefined ? null : openEnvelope(job.data).tenantId;
+      return {
+        event,
+        queue: this.init.settings.name,
+        ...(job?.name === undefined ? {} : { jobName: job.name }),
+        ...(job?.id === undefined ? {} : { jobId: job.id }),
+        ...(tenantId === null ? {} : { tenantId }),
+        ...(elapsedMs === undefined || event === 'started' ? {} : { elapsedMs }),
+      };
+    });
+  }
+}
+
+function elapsedOf(job: Partial<Job> | undefined): number | undefined {
+  if (job?.processedOn === undefined || !job.finishedOn) return undefined;
+  return job.finishedOn - job.processedOn;
 }
 
 function isConnectionError(error: Error & { code?: unknown }): boolean {
