@@ -2,8 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { Injectable } from '@nestjs/common';
 import type { TestingModule } from '@nestjs/testing';
 import { randomUUID } from 'node:crypto';
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { ConfigurationError, ConnectionRegistry, DIAGNOSTICS, REDIS, type RedisClient } from 'rednest';
+import { ConfigurationError, ConnectionRegistry, REDIS, type RedisClient } from 'rednest';
 import {
   completed,
   defineQueue,
@@ -26,6 +25,7 @@ import { z } from 'zod';
 import { createModule, inject, type TestModuleInit } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
+import { queueDiagnostics } from '../support/queue-diagnostics.js';
 import { Fair, Mail, QUIET, Upkeep } from '../support/queues.js';
 import { startEmbedded, type TestServer } from '../support/servers.js';
 
@@ -275,7 +275,7 @@ describe('QueueProducer.once', () => {
           { to: 'a' },
           { tenantId: 'acme', type: 't', dedupeKey: 'k', onFinalFailure },
         );
-      const released = events('released');
+      const released = queueDiagnostics('released');
 
       await once();
       await notify();
@@ -378,12 +378,3 @@ describe('QueueFlows', () => {
     expect(view?.result).toHaveLength(2);
   });
 });
-
-function events(kind: string) {
-  const list: unknown[] = [];
-  const hear = (message: unknown): void => {
-    if ((message as { event: string }).event === kind) list.push(message);
-  };
-  subscribe(DIAGNOSTICS.queue, hear);
-  return { list, end: () => unsubscribe(DIAGNOSTICS.queue, hear) };
-}
