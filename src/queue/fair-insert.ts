@@ -28,7 +28,7 @@ export async function insertFairly(
   queue: Queue,
   client: RedisClient,
   job: { name: string; data: unknown; tenantId: string; options: JobsOptions & { jobId: string } },
-  fair: FairOptions,
+  step: number,
 ): Promise<FairInsert> {
   const { jobId } = job.options;
   const options = { ...queue.defaultJobOptions, ...job.options, priority: PLACEHOLDER };
@@ -37,7 +37,6 @@ export async function insertFairly(
   const transaction = (await backend.client).multi();
   // Both calls only queue a command; their outcome is in the reply of the transaction.
   const adding = new Job(queue, job.name, job.data, options, jobId).addJob(transaction, {});
-  const step = 1 / weightOf(fair, job.tenantId);
   const keys = [queue.toKey('prioritized'), queue.toKey('fair'), queue.toKey(jobId)];
   void transaction.runCommand(COMMAND, [...keys, jobId, job.tenantId, step, PLACEHOLDER, TAG_GUARD]);
   await adding;
@@ -52,8 +51,13 @@ function defineTagCommand(client: RedisClient): void {
   client.defineCommand(COMMAND, { numberOfKeys: 3, lua: TAG_FAIR.lua });
 }
 
-function weightOf({ weight }: FairOptions, tenantId: string): number {
+/**
+ * How far one job moves its tenant back: the inverse of the weight.
+ *
+ * @throws {ConfigurationError} when the weight is not above 0
+ */
+export function stepOf({ weight }: FairOptions, tenantId: string): number {
   const value = weight?.(tenantId) ?? 1;
-  if (Number.isFinite(value) && value > 0) return value;
+  if (Number.isFinite(value) && value > 0) return 1 / value;
   throw new ConfigurationError('The weight of a tenant must be a number above 0');
 }

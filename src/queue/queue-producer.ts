@@ -10,7 +10,7 @@ import {
   type QueueDiagnostic,
 } from '../common/index.js';
 import type { LuaScript, RedisClient, RedisExecutor, ScriptArguments } from '../redis/index.js';
-import { insertFairly } from './fair-insert.js';
+import { insertFairly, stepOf } from './fair-insert.js';
 import { envelope, type EnvelopeExtras } from './job-envelope.js';
 import { checkValue } from './job-schema.js';
 import { toJobView, type JobView } from './job-view.js';
@@ -65,7 +65,14 @@ export interface QueueProducerInit {
   context: QueueContext;
 }
 
-type Insertion = JobsOptions & { jobId: string };
+type InsertOptions = JobsOptions & { jobId: string };
+
+interface Insertion {
+  readonly name: string;
+  readonly data: unknown;
+  readonly tenantId: string | null;
+  readonly options: InsertOptions;
+}
 
 /**
  * Adds jobs to one queue. An add ends within the module's `addTimeout` whatever Redis does, and its
@@ -218,7 +225,7 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
     jobName: string,
     data: unknown,
     tenantId: string | null | undefined,
-    options: Insertion,
+    options: InsertOptions,
     claim?: string,
   ): Promise<string> {
     const owner = this.tenantOf(jobName, tenantId);
@@ -228,11 +235,13 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
     const checked = this.check(jobName, data);
     if (checked instanceof Promise) await checked;
     const stored = envelope(data, owner, this.extras(claim));
+    const fair = this.contract?.fair;
+    const step = fair && owner !== null ? stepOf(fair, owner) : undefined;
     const { jobId } = options;
     let insertedId: string;
     try {
       insertedId = await this.call('queue.add', (client) =>
-        this.write(client, jobName, stored, owner, options),
+        this.write(client, { name: jobName, data: stored, tenantId: owner, options }, step),
       );
     } catch (error) {
       this.publish('add-failed', jobName, jobId);
@@ -242,18 +251,10 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
     return insertedId;
   }
 
-  private async write(
-    client: RedisClient,
-    name: string,
-    data: unknown,
-    tenantId: string | null,
-    options: Insertion,
-  ): Promise<string> {
-    const { raw } = this;
-    const fair = this.contract?.fair;
-    if (fair === undefined || tenantId === null) return (await raw.add(name, data, options)).id!;
-    const job = { name, data, tenantId, options };
-    const { jobId, exhausted } = await insertFairly(raw, client, job, fair);
+  private async write(client: RedisClient, job: Insertion, step: number | undefined): Promise<string> {
+    const { name, data, tenantId, options } = job;
+    if (step === undefined || tenantId === null) return (await this.raw.add(name, data, options)).id!;
+    const { jobId, exhausted } = await insertFairly(this.raw, client, { ...job, tenantId }, step);
     if (exhausted) this.publish('fairness-exhausted', name, jobId);
     return jobId;
   }

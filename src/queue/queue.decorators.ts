@@ -89,14 +89,18 @@ export type HandlerName<Job extends string> = Job extends `${infer Head}-${infer
 
 /**
  * What a processor of a contract looks like: a method per job, named like it (`send-mail` is `sendMail`),
- * that takes the payload and returns the result of the contract.
+ * that takes the payload and returns the result of the contract. Nothing for contracts whose jobs are not
+ * known to the compiler, as in a list that was built.
  */
-export type JobHandlers<C extends QueueContract> = {
-  [N in C extends QueueContract ? JobName<C> : never as HandlerName<N>]: (
-    data: C extends QueueContract ? JobData<C, N & JobName<C>> : never,
-    context: JobContext,
-  ) => Awaitable<C extends QueueContract ? JobReturn<C, N & JobName<C>> : never>;
-};
+export type JobHandlers<C extends QueueContract> =
+  string extends JobName<C>
+    ? object
+    : {
+        [N in C extends QueueContract ? JobName<C> : never as HandlerName<N>]: (
+          data: C extends QueueContract ? JobData<C, N & JobName<C>> : never,
+          context: JobContext,
+        ) => Awaitable<C extends QueueContract ? JobReturn<C, N & JobName<C>> : never>;
+      };
 
 type Awaitable<T> = T | Promise<T>;
 

@@ -1,4 +1,4 @@
-import { Inject, Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnModuleInit, type Type } from '@nestjs/common';
 import { DiscoveryService, ModulesContainer, Reflector } from '@nestjs/core';
 import { ConfigurationError } from '../common/index.js';
 import { afterBootstrap, ConnectionRegistry, DrainRegistry } from '../redis/index.js';
@@ -62,14 +62,19 @@ export class WorkerExplorer implements OnModuleInit {
 
   private findProcessors(): Processor[] {
     return this.discovery.getProviders().flatMap(({ metatype, instance, name }) => {
-      if (typeof metatype !== 'function') return [];
-      const metadata = this.reflector.get<QueueProcessorMetadata | undefined>(QUEUE_PROCESSOR, metatype);
+      const metadata = this.metadataOf(metatype) ?? this.metadataOf((instance as object | null)?.constructor);
       if (!metadata) return [];
       if (typeof instance !== 'object' || instance === null) {
         throw new ConfigurationError(`Processor ${String(name)} must not be request scoped`);
       }
       return [new Processor(instance as object, metadata, this.context)];
     });
+  }
+
+  /** A provider with a factory shows its class in what it made only. */
+  private metadataOf(host: unknown): QueueProcessorMetadata | undefined {
+    if (typeof host !== 'function') return undefined;
+    return this.reflector.get<QueueProcessorMetadata | undefined>(QUEUE_PROCESSOR, host as Type);
   }
 
   private refuseForeignProcessors(): void {

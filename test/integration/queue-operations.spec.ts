@@ -144,7 +144,7 @@ describe('a fair queue', () => {
     heard.end();
   });
 
-  it('refuses a priority, and a weight that is none', async () => {
+  it('refuses a priority', async () => {
     const fair = producers(await start([], { role: 'producer' })).producer(Fair);
 
     expect(await failure(fair.add('work', { n: 1 }, { tenantId: 'a', priority: 1 }))).toMatchObject({
