@@ -4,9 +4,11 @@ import { RedisModule, type EmbeddedEngine } from 'rednest';
 import { CacheModule } from 'rednest/cache';
 import { QueueModule } from 'rednest/queue';
 import { RateLimitGuard, RateLimitModule } from 'rednest/rate-limit';
+import { AgentsModule } from './agents/agents.module.js';
 import { CampaignsModule } from './campaigns/campaigns.module.js';
 import { HealthModule } from './health/health.module.js';
 import { NotificationsModule } from './notifications/notifications.module.js';
+import { RagModule } from './rag/rag.module.js';
 import { ProblemFilter } from './problem.filter.js';
 import { routePolicies } from './route-policies.js';
 import type { Settings } from './settings.js';
@@ -39,6 +41,8 @@ export class AppModule {
         QueueModule.forRoot({ role }),
         HealthModule,
         NotificationsModule.forRole(role),
+        AgentsModule,
+        RagModule,
         ...(role === 'worker' ? [] : [CampaignsModule]),
       ],
       providers: [

@@ -70,15 +70,17 @@ export class QueueWorker {
     this.worker.run().catch((error: Error) => this.onError(error));
   }
 
+  /** Aborts the signals of the running jobs. */
+  cancel(): void {
+    this.worker.cancelAllJobs();
+  }
+
   /**
-   * Stops fetching and resolves when the running jobs have ended; their signals are aborted when
-   * `signal` is. Without a connection the results of those jobs cannot be stored; they are then left to the
-   * recovery of stalled jobs, as are those that go on after the connections have been closed.
+   * Stops fetching and resolves when the running jobs have ended. Without a connection the results of
+   * those jobs cannot be stored; they are then left to the recovery of stalled jobs, as are those that go on
+   * after the connections have been closed.
    */
-  async drain(signal: AbortSignal): Promise<void> {
-    const cancel = (): void => this.worker.cancelAllJobs();
-    if (signal.aborted) cancel();
-    signal.addEventListener('abort', cancel, { once: true });
+  async drain(): Promise<void> {
     if (this.init.connection.isReady) {
       await this.worker.close();
     } else {
@@ -153,6 +155,8 @@ function elapsedOf(job: Partial<Job> | undefined): number | undefined {
 function isConnectionError(error: Error & { code?: unknown }): boolean {
   return (
     (typeof error.code === 'string' && /^E[A-Z]+$/.test(error.code)) ||
-    /^(Connection is closed|Socket timeout|Command timed out|read E|write E|connect E)/.test(error.message)
+    /^(Connection is closed|All sentinels are unreachable|Socket timeout|Command timed out|read E|write E|connect E)/.test(
+      error.message,
+    )
   );
 }

@@ -53,9 +53,17 @@ export class QueueWorkshop {
     for (const queue of processor.queues) this.openQueue(settingsOf(queue, this.init.options), processor);
   }
 
-  /** Stops fetching, waits for running jobs, and takes the announcements back. */
+  /**
+   * Stops fetching, waits for running jobs, and takes the announcements back. When `signal` is aborted, so
+   * are the signals of the jobs.
+   */
   async drain(signal: AbortSignal): Promise<void> {
-    await Promise.all([...this.workers.values()].map((worker) => worker.drain(signal)));
+    const workers = [...this.workers.values()];
+    const cancel = (): void => workers.forEach((worker) => worker.cancel());
+    if (signal.aborted) cancel();
+    else signal.addEventListener('abort', cancel, { once: true });
+    await Promise.all(workers.map((worker) => worker.drain()));
+    signal.removeEventListener('abort', cancel);
     await this.presence.withdraw();
     await Promise.allSettled(this.queues.map((queue) => queue.close()));
   }

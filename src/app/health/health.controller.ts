@@ -2,6 +2,7 @@ import { Controller, Get } from '@nestjs/common';
 import { HealthCheck, HealthCheckService, type HealthCheckResult } from '@nestjs/terminus';
 import { ConnectionsHealthIndicator, DrainHealthIndicator, RedisHealthIndicator } from 'rednest/health';
 import { SkipRateLimit } from 'rednest/rate-limit';
+import { QueuesHealthIndicator } from './queues.indicator.js';
 
 /** Answers probes; never rate limited, never behind a login. */
 @Controller('health')
@@ -12,6 +13,7 @@ export class HealthController {
     private readonly redis: RedisHealthIndicator,
     private readonly drain: DrainHealthIndicator,
     private readonly connections: ConnectionsHealthIndicator,
+    private readonly queues: QueuesHealthIndicator,
   ) {}
 
   /** Whether the process runs. A restart does not mend Redis, so Redis has no part in it. */
@@ -34,6 +36,7 @@ export class HealthController {
     return this.health.check([
       () => this.redis.areHealthy('redis', { details: true }),
       () => this.connections.isHealthy(),
+      () => this.queues.isHealthy(),
       () => this.drain.isHealthy(),
     ]);
   }
