@@ -1,7 +1,7 @@
 import { UnrecoverableError, type Job } from 'bullmq';
 import { ConfigurationError } from '../common/index.js';
 import { openEnvelope } from './job-envelope.js';
-import { checkValue } from './job-schema.js';
+import { checkValue, type CheckedPart } from './job-schema.js';
 import { markedMethods } from './processor-methods.js';
 import { QueueContext } from './queue-context.js';
 import type { QueueContract } from './queue-contract.js';
@@ -62,28 +62,44 @@ export class JobDispatcher {
   }
 
   /** Runs the handler of the job's name; with a contract, checks payload and result. */
-  async dispatch(job: Job, signal: AbortSignal, contract?: QueueContract): Promise<unknown> {
+  async dispatch(job: Job, control: Pick<JobContext, 'signal'>, contract?: QueueContract): Promise<unknown> {
     const handler = this.handlers.get(job.name) ?? this.handlers.get(ANY_JOB);
     if (!handler) {
       throw new UnrecoverableError(new UnhandledJobError(job.queueName, job.name).message);
     }
     const { data, tenantId, trace } = openEnvelope(job.data);
+    const context = new RunningJob(job, tenantId, control);
+    const scope = trace === undefined ? { tenantId } : { tenantId, ...trace };
     const schemas = contract?.jobs[job.name];
-    const where = { queue: job.queueName, jobName: job.name };
+    if (!schemas) return this.context.run(scope, () => handler(data, context));
     try {
-      const payload = schemas ? await checkValue(schemas.data, data, { ...where, part: 'data' }) : data;
-      const result = await this.context.run({ tenantId, ...trace }, () =>
-        handler(payload, { job, tenantId, signal }),
-      );
-      return schemas?.result
-        ? await checkValue(schemas.result, result, { ...where, part: 'result' })
-        : result;
+      const checked = checkValue(schemas.data, data, partOf(job, 'data'));
+      const payload = checked instanceof Promise ? await checked : checked;
+      const result = await this.context.run(scope, () => handler(payload, context));
+      return schemas.result ? await checkValue(schemas.result, result, partOf(job, 'result')) : result;
     } catch (error) {
       // The same payload will not match the next time either.
       if (isOwnMismatch(error, job)) throw new UnrecoverableError(error.message);
       throw error;
     }
   }
+}
+
+/** The signal is made when a handler asks for it: most do not. */
+class RunningJob implements JobContext {
+  constructor(
+    readonly job: Job,
+    readonly tenantId: string | null,
+    private readonly control: Pick<JobContext, 'signal'>,
+  ) {}
+
+  get signal(): AbortSignal {
+    return this.control.signal;
+  }
+}
+
+function partOf(job: Job, part: CheckedPart['part']): CheckedPart {
+  return { queue: job.queueName, jobName: job.name, part };
 }
 
 /** A mismatch of this very job; one of a job that the handler tried to add is the handler's failure. */

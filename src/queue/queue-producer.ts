@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { JobsOptions, Queue } from 'bullmq';
+import type { Job, JobsOptions, Queue } from 'bullmq';
 import {
   ConfigurationError,
   DIAGNOSTICS,
@@ -9,7 +9,7 @@ import {
   type Duration,
   type QueueDiagnostic,
 } from '../common/index.js';
-import type { LuaScript, RedisClient, RedisExecutor, ScriptArguments } from '../redis/index.js';
+import type { CallOptions, LuaScript, RedisClient, RedisExecutor, ScriptArguments } from '../redis/index.js';
 import { insertFairly, stepOf } from './fair-insert.js';
 import { envelope, type EnvelopeExtras } from './job-envelope.js';
 import { checkValue } from './job-schema.js';
@@ -67,12 +67,14 @@ export interface QueueProducerInit {
 
 type InsertOptions = JobsOptions & { jobId: string };
 
-interface Insertion {
+interface FairInsertion {
   readonly name: string;
   readonly data: unknown;
-  readonly tenantId: string | null;
+  readonly tenantId: string;
   readonly options: InsertOptions;
 }
+
+const idOf = ({ id }: Job): string => id!;
 
 /**
  * Adds jobs to one queue. An add ends within the module's `addTimeout` whatever Redis does, and its
@@ -82,8 +84,13 @@ interface Insertion {
 export class QueueProducer<C extends QueueContract = QueueContract> {
   private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
 
+  /** Every call may be sent again: reads are harmless, and adds carry the id of their job. */
+  private readonly callOptions: Readonly<CallOptions>;
+
   /** @internal */
-  constructor(private readonly init: QueueProducerInit) {}
+  constructor(private readonly init: QueueProducerInit) {
+    this.callOptions = Object.freeze({ deadlineMs: init.addTimeoutMs, idempotent: true });
+  }
 
   /** Name of the queue, without the key prefix. */
   get name(): QueueName {
@@ -119,14 +126,9 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
    * @throws {QueueUnavailableError} when Redis did not take the job in time
    * @throws {RedisCommandError} when Redis refused it, for example for lack of memory
    */
-  async add<N extends JobName<C>>(
-    jobName: N,
-    data: JobInput<C, N>,
-    options: AddJobOptions = {},
-  ): Promise<string> {
+  add<N extends JobName<C>>(jobName: N, data: JobInput<C, N>, options: AddJobOptions = {}): Promise<string> {
     const { tenantId, jobId = this.newJobId(), ...jobOptions } = options;
-    await this.insert(jobName, data, tenantId, { ...jobOptions, jobId });
-    return jobId;
+    return this.insert(jobName, data, tenantId, { ...jobOptions, jobId });
   }
 
   /**
@@ -186,9 +188,8 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
    * @internal
    */
   async call<T>(operation: string, run: (client: RedisClient) => Promise<T>): Promise<T> {
-    const { executor, addTimeoutMs } = this.init;
     try {
-      return await executor.run(operation, run, { deadlineMs: addTimeoutMs, idempotent: true });
+      return await this.init.executor.run(operation, run, this.callOptions);
     } catch (error) {
       throw toQueueError(this.name, error);
     }
@@ -205,10 +206,8 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
     keys: Keys,
     args: Args,
   ): Promise<Reply> {
-    const { executor, addTimeoutMs } = this.init;
-    const options = { deadlineMs: addTimeoutMs, idempotent: true };
     try {
-      return await executor.script(operation, script, keys, args, options);
+      return await this.init.executor.script(operation, script, keys, args, this.callOptions);
     } catch (error) {
       throw toQueueError(this.name, error);
     }
@@ -240,22 +239,25 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
     const { jobId } = options;
     let insertedId: string;
     try {
-      insertedId = await this.call('queue.add', (client) =>
-        this.write(client, { name: jobName, data: stored, tenantId: owner, options }, step),
+      insertedId = await this.init.executor.run(
+        'queue.add',
+        (client) =>
+          step === undefined
+            ? this.raw.add(jobName, stored, options).then(idOf)
+            : this.insertFairly(client, { name: jobName, data: stored, tenantId: owner!, options }, step),
+        this.callOptions,
       );
     } catch (error) {
       this.publish('add-failed', jobName, jobId);
-      throw error;
+      throw toQueueError(this.name, error);
     }
     this.publish(insertedId === jobId ? 'added' : 'deduplicated', jobName, insertedId);
     return insertedId;
   }
 
-  private async write(client: RedisClient, job: Insertion, step: number | undefined): Promise<string> {
-    const { name, data, tenantId, options } = job;
-    if (step === undefined || tenantId === null) return (await this.raw.add(name, data, options)).id!;
-    const { jobId, exhausted } = await insertFairly(this.raw, client, { ...job, tenantId }, step);
-    if (exhausted) this.publish('fairness-exhausted', name, jobId);
+  private async insertFairly(client: RedisClient, job: FairInsertion, step: number): Promise<string> {
+    const { jobId, exhausted } = await insertFairly(this.raw, client, job, step);
+    if (exhausted) this.publish('fairness-exhausted', job.name, jobId);
     return jobId;
   }
 

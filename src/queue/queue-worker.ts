@@ -30,14 +30,14 @@ export interface QueueWorkerInit {
 /** One BullMQ worker: runs jobs through a dispatcher, and ends without cutting the ones that run. */
 export class QueueWorker {
   private readonly worker: Worker;
-  private readonly running = new Set<Promise<unknown>>();
+  private readonly running = new Map<string, JobControl>();
+  private idle: (() => void) | undefined;
   private readonly burials = new Set<Promise<void>>();
   private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
 
   constructor(private readonly init: QueueWorkerInit) {
     const { settings, connection, telemetry } = init;
-    // BullMQ makes a signal for each job when the function takes three arguments.
-    this.worker = new Worker(settings.name, (job, token, signal) => this.process(job, token, signal!), {
+    this.worker = new Worker(settings.name, (job, token) => this.process(job, token), {
       connection: connection.client,
       prefix: init.prefix,
       concurrency: init.concurrency,
@@ -57,7 +57,7 @@ export class QueueWorker {
     this.worker.on('completed', (job) => this.publish('completed', job));
     this.worker.on('failed', (job, error) => this.onFailed(job, error));
     this.worker.on('stalled', (jobId) => this.publish('stalled', { id: jobId }));
-    this.worker.on('lockRenewalFailed', (jobIds) => jobIds.forEach((id) => this.worker.cancelJob(id)));
+    this.worker.on('lockRenewalFailed', (jobIds) => this.onLocksLost(jobIds));
   }
 
   /** The BullMQ worker, for what this class does not cover. */
@@ -72,7 +72,7 @@ export class QueueWorker {
 
   /** Aborts the signals of the running jobs. */
   cancel(): void {
-    this.worker.cancelAllJobs();
+    for (const control of this.running.values()) control.abort();
   }
 
   /**
@@ -84,33 +84,35 @@ export class QueueWorker {
     if (this.init.connection.isReady) {
       await this.worker.close();
     } else {
-      await Promise.allSettled(this.running);
+      if (this.running.size > 0) await new Promise<void>((resolve) => (this.idle = resolve));
       await this.worker.close(true);
     }
     await Promise.all(this.burials);
   }
 
-  private process(job: Job, token: string | undefined, signal: AbortSignal): Promise<unknown> {
+  private async process(job: Job, token: string | undefined): Promise<unknown> {
     if (job.name === SWEEP_JOB) return this.init.sweep();
     this.publish('started', job);
-    const run = this.run(job, token, signal);
-    this.running.add(run);
-    const forget = () => void this.running.delete(run);
-    run.then(forget, forget);
-    return run;
-  }
-
-  private async run(job: Job, token: string | undefined, signal: AbortSignal): Promise<unknown> {
     const { dispatcher, settings } = this.init;
+    const control = new JobControl();
+    this.running.set(job.id!, control);
     try {
-      return await dispatcher.dispatch(job, signal, settings.contract);
+      return await dispatcher.dispatch(job, control, settings.contract);
     } catch (error) {
       const waitMs = retryAfterOf(error);
       if (waitMs === undefined) throw error;
       const postponed = await postpone(job, token, waitMs);
       this.publish('postponed', job, waitMs);
       throw postponed;
+    } finally {
+      this.running.delete(job.id!);
+      if (this.running.size === 0) this.idle?.();
     }
+  }
+
+  /** Another worker may have the job by now; what this one still does would be done twice. */
+  private onLocksLost(jobIds: readonly string[]): void {
+    for (const jobId of jobIds) this.running.get(jobId)?.abort();
   }
 
   /** BullMQ says `failed` for every attempt; the last one sets the time the job ended. */
@@ -144,6 +146,23 @@ export class QueueWorker {
         ...(elapsedMs === undefined || event === 'started' ? {} : { elapsedMs }),
       };
     });
+  }
+}
+
+/** The abort signal of one running job, made when somebody asks for it. */
+class JobControl {
+  private controller: AbortController | undefined;
+  private aborted = false;
+
+  get signal(): AbortSignal {
+    this.controller ??= new AbortController();
+    if (this.aborted) this.controller.abort();
+    return this.controller.signal;
+  }
+
+  abort(): void {
+    this.aborted = true;
+    this.controller?.abort();
   }
 }
 

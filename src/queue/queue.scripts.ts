@@ -155,6 +155,7 @@ return 1`,
  *
  * Work: constant, apart from the logarithmic sorted set. Minimum server: Redis 5.0
  * Algorithm: P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queueing", IEEE/ACM ToN 5(5), 1997
+ * A job that is delayed, or runs already, has its priority in its hash only.
  */
 export const TAG_FAIR: LuaScript<
   readonly [prioritized: string, fair: string, job: string],
@@ -162,22 +163,23 @@ export const TAG_FAIR: LuaScript<
   number
 > = Object.freeze({
   name: 'tag-fair',
-  sha1: 'ba7ff7ff0e17bce74eb8ea82fc66f0fd1c9b2663',
+  sha1: 'fac15cf4d57f131374367986e04a0f52b6579d68',
   lua: `local placeholder = tonumber(ARGV[4])
-if tonumber(redis.call('HGET', KEYS[3], 'priority') or '0') ~= placeholder then
+local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+local current = score and math.floor(tonumber(score) / 4294967296)
+or tonumber(redis.call('HGET', KEYS[3], 'priority') or '0')
+if current ~= placeholder then
 return 0
 end
-local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
-local others = redis.call('ZCARD', KEYS[1]) - (score and 1 or 0)
 local field = 't:' .. ARGV[2]
 local state = redis.call('HMGET', KEYS[2], 'virtual', 'top', field)
 local virtual, top, last = tonumber(state[1] or '0'), tonumber(state[2] or '0'), tonumber(state[3] or '0')
-if others == 0 then
+local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+if not head[1] or head[1] == ARGV[1] then
 redis.call('DEL', KEYS[2])
 virtual = top > 1000000 and 0 or top
 last, top = 0, virtual
 else
-local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local serving = math.floor(tonumber(head[2]) / 4294967296)
 if serving < placeholder and serving > virtual then
 virtual = serving
@@ -187,8 +189,7 @@ local tag = math.max(virtual, last) + tonumber(ARGV[3])
 if tag > tonumber(ARGV[5]) then
 return -1
 end
-redis.call('HSET', KEYS[2], 'virtual', string.format('%.17g', virtual),
-'top', string.format('%.17g', math.max(top, tag)), field, string.format('%.17g', tag))
+redis.call('HSET', KEYS[2], 'virtual', virtual, 'top', math.max(top, tag), field, tag)
 local priority = math.max(1, math.ceil(tag))
 redis.call('HSET', KEYS[3], 'priority', priority)
 if score then

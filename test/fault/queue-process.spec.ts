@@ -120,9 +120,9 @@ describeNative('queues and a server that is killed', () => {
       });
       const work = inject(module, QueueService).producer(Work);
       const acked: string[] = [];
-      let stopped = false;
+      const load = { stopped: false };
       const lane = async (): Promise<void> => {
-        while (!stopped) {
+        while (!load.stopped) {
           const id = await work.add('work', { kind: 'none' }).catch(() => undefined);
           if (id !== undefined) acked.push(id);
           else await new Promise((resolve) => setTimeout(resolve, 10));
@@ -135,7 +135,7 @@ describeNative('queues and a server that is killed', () => {
       const before = acked.length;
       await server.restart();
       await eventually('adds go on', () => acked.length > before + 100, 20_000);
-      stopped = true;
+      load.stopped = true;
       await Promise.all(lanes);
 
       const waiting = new Set((await work.raw.getWaiting(0, -1)).map(({ id }) => id));
