@@ -5,10 +5,12 @@ import { CacheMethodsModule, CacheModule } from 'rednest/cache';
 import { QueueModule } from 'rednest/queue';
 import { RateLimitGuard, RateLimitModule } from 'rednest/rate-limit';
 import { ActivitiesModule } from './activities/activities.module.js';
+import { AgentsModule } from './agents/agents.module.js';
 import { CampaignsModule } from './campaigns/campaigns.module.js';
 import { HealthModule } from './health/health.module.js';
 import { KeywordsModule } from './keywords/keywords.module.js';
 import { NotificationsModule } from './notifications/notifications.module.js';
+import { RagModule } from './rag/rag.module.js';
 import { ProblemFilter } from './problem.filter.js';
 import { routePolicies } from './route-policies.js';
 import type { Settings } from './settings.js';
@@ -42,6 +44,8 @@ export class AppModule {
         QueueModule.forRoot({ role }),
         HealthModule,
         NotificationsModule.forRole(role),
+        AgentsModule,
+        RagModule,
         ...(role === 'worker' ? [] : [ActivitiesModule, CampaignsModule, KeywordsModule]),
       ],
       providers: [

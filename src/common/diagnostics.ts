@@ -81,14 +81,41 @@ export interface RateLimitDiagnostic {
 
 /** Payload of {@link DIAGNOSTICS.queue}. */
 export interface QueueDiagnostic {
-  /** What happened. `deduplicated`: the notification had a job already. */
-  event: 'added' | 'deduplicated' | 'add-failed' | 'started' | 'completed' | 'failed' | 'drained';
+  /**
+   * What happened. `deduplicated`: the notification had a job already. `failed`: one attempt did,
+   * `dead`: the last one, `postponed`: the job waits because a limit was reached, `stalled`: its worker
+   * gave no sign of life. `peeked`, `replayed` and `discarded` are about dead jobs, `swept` about ended
+   * ones that were kept long enough. `fairness-exhausted`: tenants are served first come, first served.
+   */
+  event:
+    | 'added'
+    | 'deduplicated'
+    | 'add-failed'
+    | 'started'
+    | 'completed'
+    | 'failed'
+    | 'dead'
+    | 'postponed'
+    | 'stalled'
+    | 'released'
+    | 'drained'
+    | 'peeked'
+    | 'replayed'
+    | 'discarded'
+    | 'swept'
+    | 'fairness-exhausted';
   /** Name of the queue, without the key prefix. */
   queue: string;
   /** Name of the job; absent where it is not known. */
   jobName?: string;
   /** Id of the job; absent where there is none, as for a failed add. */
   jobId?: string;
+  /** Tenant of the job, where it has one. */
+  tenantId?: string;
+  /** How many jobs it is about; absent for one. */
+  count?: number;
+  /** How long the attempt took, for `completed` and `failed`; how long the job waits, for `postponed`. Milliseconds. */
+  elapsedMs?: number;
 }
 
 /** Payload of {@link DIAGNOSTICS.shutdown}. */

@@ -36,10 +36,13 @@ describe('JobDispatcher', () => {
     }
     const probe = job('probe');
 
-    await new JobDispatcher(new Probe()).dispatch(probe, signal);
+    await new JobDispatcher(new Probe()).dispatch(probe, { signal });
 
-    expect(contexts).toEqual([{ job: probe, tenantId: 't1', signal }]);
-    expect(await new JobDispatcher(new Processor()).dispatch(job('send'), signal)).toEqual([
+    expect(contexts).toHaveLength(1);
+    expect(contexts[0]!.job).toBe(probe);
+    expect(contexts[0]!.tenantId).toBe('t1');
+    expect(contexts[0]!.signal).toBe(signal);
+    expect(await new JobDispatcher(new Processor()).dispatch(job('send'), { signal })).toEqual([
       'processor',
       1,
       't1',
@@ -47,13 +50,15 @@ describe('JobDispatcher', () => {
   });
 
   it('turns a throw into a rejection', async () => {
-    await expect(new JobDispatcher(new Processor()).dispatch(job('fail'), signal)).rejects.toThrow('at once');
+    await expect(new JobDispatcher(new Processor()).dispatch(job('fail'), { signal })).rejects.toThrow(
+      'at once',
+    );
   });
 
   it.each(['other', 'plain', 'constructor', '__proto__', 'toString', '', '*'])(
     'fails job %p for good when nobody takes it',
     async (name) => {
-      const dispatched = new JobDispatcher(new Processor()).dispatch(job(name), signal);
+      const dispatched = new JobDispatcher(new Processor()).dispatch(job(name), { signal });
 
       await expect(dispatched).rejects.toMatchObject({ name: 'UnrecoverableError' });
       await expect(dispatched).rejects.toThrow(`no handler for job "${name}"`);
@@ -70,8 +75,8 @@ describe('JobDispatcher', () => {
     const dispatcher = new JobDispatcher(new Rest());
 
     expect([...dispatcher.jobNames].sort()).toEqual(['*', 'fail', 'send']);
-    expect(await dispatcher.dispatch(job('other'), signal)).toBe('rest other');
-    expect(await dispatcher.dispatch(job('send'), signal)).toEqual(['processor', 1, 't1']);
+    expect(await dispatcher.dispatch(job('other'), { signal })).toBe('rest other');
+    expect(await dispatcher.dispatch(job('send'), { signal })).toEqual(['processor', 1, 't1']);
   });
 
   it('runs an override, decorated or not, in place of the method of the parent', async () => {
@@ -93,8 +98,8 @@ describe('JobDispatcher', () => {
       }
     }
 
-    expect(await new JobDispatcher(new Decorated()).dispatch(job('send'), signal)).toBe('decorated');
-    expect(await new JobDispatcher(new Bare()).dispatch(job('send'), signal)).toBe('bare');
+    expect(await new JobDispatcher(new Decorated()).dispatch(job('send'), { signal })).toBe('decorated');
+    expect(await new JobDispatcher(new Bare()).dispatch(job('send'), { signal })).toBe('bare');
     expect([...new JobDispatcher(new Renamed()).jobNames].sort()).toEqual(['fail', 'send-again']);
   });
 
@@ -119,7 +124,7 @@ describe('JobDispatcher', () => {
       }
     }
 
-    expect(await new JobDispatcher(new Odd()).dispatch(job('odd'), signal)).toBe('odd');
+    expect(await new JobDispatcher(new Odd()).dispatch(job('odd'), { signal })).toBe('odd');
   });
 
   it('has no handlers for a bare object', () => {

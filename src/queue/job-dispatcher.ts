@@ -1,25 +1,36 @@
 import { UnrecoverableError, type Job } from 'bullmq';
 import { ConfigurationError } from '../common/index.js';
 import { openEnvelope } from './job-envelope.js';
+import { checkValue, type CheckedPart } from './job-schema.js';
+import { markedMethods } from './processor-methods.js';
+import { QueueContext } from './queue-context.js';
+import type { QueueContract } from './queue-contract.js';
 import { ANY_JOB, ON_JOB, type JobContext } from './queue.decorators.js';
-import { UnhandledJobError } from './queue.errors.js';
+import { JobValidationError, UnhandledJobError } from './queue.errors.js';
 
 type Handler = (data: unknown, context: JobContext) => unknown;
 
-/** Finds the handler of a job on a processor instance and runs it. */
+/** Finds the handler of a job on a processor instance and runs it, in the scope the job was added in. */
 export class JobDispatcher {
   private readonly handlers = new Map<string, Handler>();
 
   /** @throws {ConfigurationError} when two methods take the same job */
-  constructor(instance: object) {
-    for (const [jobName, method] of handlerMethods(instance)) {
+  constructor(
+    private readonly instance: object,
+    private readonly context: QueueContext = new QueueContext(),
+  ) {
+    for (const { mark: jobName, method } of markedMethods<string>(instance, ON_JOB)) {
       if (this.handlers.has(jobName)) {
         throw new ConfigurationError(
-          `${instance.constructor.name} has two methods with @OnJob('${jobName}'); keep one of them`,
+          `${this.host} has two methods with @OnJob('${jobName}'); keep one of them`,
         );
       }
-      this.handlers.set(jobName, method.bind(instance) as Handler);
+      this.handlers.set(jobName, method as Handler);
     }
+  }
+
+  private get host(): string {
+    return this.instance.constructor.name;
   }
 
   /** Names with a handler; `*` stands for all others. */
@@ -27,37 +38,71 @@ export class JobDispatcher {
     return [...this.handlers.keys()];
   }
 
-  /** Runs the handler of the job's name. */
-  async dispatch(job: Job, signal: AbortSignal): Promise<unknown> {
+  /**
+   * Compares the handlers with the contracts of the queues they work for.
+   *
+   * @throws {ConfigurationError} with every job that has no handler, and every handler without a job
+   */
+  assertHandles(contracts: readonly QueueContract[]): void {
+    if (contracts.length === 0) return;
+    const faults = contracts.flatMap(({ name, jobs }) =>
+      Object.keys(jobs)
+        .filter((jobName) => !this.handlers.has(jobName) && !this.handlers.has(ANY_JOB))
+        .map(
+          (jobName) =>
+            `${this.host} does not handle job "${jobName}" of queue "${name}"; add a method with @OnJob('${jobName}')`,
+        ),
+    );
+    const known = new Set(contracts.flatMap(({ jobs }) => Object.keys(jobs)));
+    for (const jobName of this.handlers.keys()) {
+      if (jobName === ANY_JOB || known.has(jobName)) continue;
+      faults.push(`${this.host} handles job "${jobName}", which no contract of its queues declares`);
+    }
+    if (faults.length > 0) throw new ConfigurationError(faults);
+  }
+
+  /** Runs the handler of the job's name; with a contract, checks payload and result. */
+  async dispatch(job: Job, control: Pick<JobContext, 'signal'>, contract?: QueueContract): Promise<unknown> {
     const handler = this.handlers.get(job.name) ?? this.handlers.get(ANY_JOB);
     if (!handler) {
       throw new UnrecoverableError(new UnhandledJobError(job.queueName, job.name).message);
     }
-    const { data, tenantId } = openEnvelope(job.data);
-    return handler(data, { job, tenantId, signal });
+    const { data, tenantId, trace } = openEnvelope(job.data);
+    const context = new RunningJob(job, tenantId, control);
+    const scope = trace === undefined ? { tenantId } : { tenantId, ...trace };
+    const schemas = contract?.jobs[job.name];
+    if (!schemas) return this.context.run(scope, () => handler(data, context));
+    try {
+      const checked = checkValue(schemas.data, data, partOf(job, 'data'));
+      const payload = checked instanceof Promise ? await checked : checked;
+      const result = await this.context.run(scope, () => handler(payload, context));
+      return schemas.result ? await checkValue(schemas.result, result, partOf(job, 'result')) : result;
+    } catch (error) {
+      // The same payload will not match the next time either.
+      if (isOwnMismatch(error, job)) throw new UnrecoverableError(error.message);
+      throw error;
+    }
   }
 }
 
-type Method = (...args: never[]) => unknown;
+/** The signal is made when a handler asks for it: most do not. */
+class RunningJob implements JobContext {
+  constructor(
+    readonly job: Job,
+    readonly tenantId: string | null,
+    private readonly control: Pick<JobContext, 'signal'>,
+  ) {}
 
-/**
- * Methods with `@OnJob`, inherited ones included. An override runs in place of what it overrides,
- * for the job it names itself or else the one its parent names.
- */
-function* handlerMethods(instance: object): Generator<[string, Method]> {
-  const found = new Set<string | symbol>();
-  for (
-    let prototype: object | null = Object.getPrototypeOf(instance) as object;
-    prototype && prototype !== Object.prototype;
-    prototype = Object.getPrototypeOf(prototype) as object | null
-  ) {
-    for (const key of Reflect.ownKeys(prototype)) {
-      const value: unknown = Object.getOwnPropertyDescriptor(prototype, key)?.value;
-      if (typeof value !== 'function') continue;
-      const jobName: unknown = Reflect.getMetadata(ON_JOB, value);
-      if (typeof jobName !== 'string' || found.has(key)) continue;
-      found.add(key);
-      yield [jobName, (instance as Record<string | symbol, Method>)[key]!];
-    }
+  get signal(): AbortSignal {
+    return this.control.signal;
   }
+}
+
+function partOf(job: Job, part: CheckedPart['part']): CheckedPart {
+  return { queue: job.queueName, jobName: job.name, part };
+}
+
+/** A mismatch of this very job; one of a job that the handler tried to add is the handler's failure. */
+function isOwnMismatch(error: unknown, job: Job): error is JobValidationError {
+  return error instanceof JobValidationError && error.queue === job.queueName && error.jobName === job.name;
 }

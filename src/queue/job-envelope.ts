@@ -1,4 +1,10 @@
-/** What is stored as the data of every job: the payload with the tenant it belongs to. */
+/** Trace a job belongs to, in the form of W3C Trace Context. */
+export interface JobTrace {
+  readonly traceparent: string;
+  readonly tracestate?: string;
+}
+
+/** What is stored as the data of every job: the payload with the tenant and trace it belongs to. */
 export interface JobEnvelope<Data = unknown> {
   /** Version of the envelope. */
   readonly v: 1;
@@ -6,11 +12,22 @@ export interface JobEnvelope<Data = unknown> {
   readonly tenantId: string | null;
   /** The payload. */
   readonly data: Data;
+  /** Trace of the code that added the job. */
+  readonly trace?: JobTrace;
+  /** Key of a claim that ends when the job fails for good. */
+  readonly claim?: string;
 }
 
+/** What an envelope carries beside payload and tenant. */
+export type EnvelopeExtras = Pick<JobEnvelope, 'trace' | 'claim'>;
+
 /** Wraps a payload. */
-export function envelope<Data>(data: Data, tenantId: string | null): JobEnvelope<Data> {
-  return { v: 1, tenantId, data };
+export function envelope<Data>(
+  data: Data,
+  tenantId: string | null,
+  extras?: EnvelopeExtras,
+): JobEnvelope<Data> {
+  return extras === undefined ? { v: 1, tenantId, data } : { v: 1, tenantId, data, ...extras };
 }
 
 /** Reads the data of a job, also of one that was added without an envelope. */

@@ -1,48 +1,116 @@
 import { randomUUID } from 'node:crypto';
-import type { JobsOptions, Queue } from 'bullmq';
+import type { Job, JobsOptions, Queue } from 'bullmq';
 import {
+  ConfigurationError,
   DIAGNOSTICS,
   DiagnosticsPublisher,
-  isRednestError,
+  escapeKeyPart,
+  resolveDuration,
+  type Duration,
   type QueueDiagnostic,
-  type RednestError,
 } from '../common/index.js';
-import type { RedisCallError, RedisCommandError, RedisExecutor } from '../redis/index.js';
-import { envelope } from './job-envelope.js';
+import type { CallOptions, LuaScript, RedisClient, RedisExecutor, ScriptArguments } from '../redis/index.js';
+import { insertFairly, stepOf } from './fair-insert.js';
+import { envelope, type EnvelopeExtras } from './job-envelope.js';
+import { checkValue } from './job-schema.js';
 import { toJobView, type JobView } from './job-view.js';
+import type { QueueContext } from './queue-context.js';
+import type { JobInput, JobName, QueueContract } from './queue-contract.js';
+import { toQueueError } from './queue-failure.js';
 import type { QueueName } from './queue-name.js';
-import { QueueUnavailableError } from './queue.errors.js';
+import type { QueueSettings } from './queue-settings.js';
+import { MissingTenantError, UnknownJobError } from './queue.errors.js';
 
 /** Options of {@link QueueProducer.add}. */
 export interface AddJobOptions extends Pick<
   JobsOptions,
   'delay' | 'priority' | 'attempts' | 'backoff' | 'lifo'
 > {
-  /** Tenant the job belongs to. @default null */
+  /** Tenant the job belongs to. @default that of the {@link QueueContext}, else `null` */
   tenantId?: string | null;
   /** Own job id, made by {@link QueueProducer.newJobId}. Adding the same id again adds nothing. */
   jobId?: string;
 }
 
-/** Suggested wait after a failed add, in milliseconds. */
-const RETRY_AFTER_MS = 1000;
+/** What becomes of a deduplication key when its job fails for good. */
+export type OnFinalFailure = 'keep' | 'release';
+
+/** Options of {@link QueueProducer.once}. */
+export interface OnceOptions extends AddJobOptions {
+  /** What makes two jobs of a tenant and name the same one. */
+  key: string;
+  /** How long the key stays taken, also after the job ended. At most as long as ended jobs are kept. @default '1d' */
+  ttl?: Duration;
+  /** Whether the key is free again when the job fails for good. @default 'keep' */
+  onFinalFailure?: OnFinalFailure;
+}
+
+/** Answer of {@link QueueProducer.once} and of `QueueService.notifyOnce`. */
+export interface OnceResult {
+  /** The job that carries the notification, whoever added it. */
+  readonly jobId: string;
+  /** `true` when the notification had been taken before. */
+  readonly deduplicated: boolean;
+}
+
+/** @internal Stands in the envelope for the key that BullMQ keeps itself. */
+export const DEDUPLICATION_CLAIM = '*';
+
+/** @internal Constructor arguments of {@link QueueProducer}. */
+export interface QueueProducerInit {
+  settings: QueueSettings;
+  raw: Queue;
+  executor: RedisExecutor;
+  addTimeoutMs: number;
+  context: QueueContext;
+}
+
+type InsertOptions = JobsOptions & { jobId: string };
+
+interface FairInsertion {
+  readonly name: string;
+  readonly data: unknown;
+  readonly tenantId: string;
+  readonly options: InsertOptions;
+}
+
+const idOf = ({ id }: Job): string => id!;
 
 /**
  * Adds jobs to one queue. An add ends within the module's `addTimeout` whatever Redis does, and its
- * error says whether the job may be queued.
+ * error says whether the job may be queued. With a contract as its type it takes the jobs of that contract
+ * only, and checks their payloads.
  */
-export class QueueProducer {
+export class QueueProducer<C extends QueueContract = QueueContract> {
   private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
 
+  /** Every call may be sent again: reads are harmless, and adds carry the id of their job. */
+  private readonly callOptions: Readonly<CallOptions>;
+
   /** @internal */
-  constructor(
-    /** Name of the queue, without the key prefix. */
-    readonly name: QueueName,
-    /** The BullMQ queue, for everything this class does not cover. */
-    readonly raw: Queue,
-    private readonly executor: RedisExecutor,
-    private readonly addTimeoutMs: number,
-  ) {}
+  constructor(private readonly init: QueueProducerInit) {
+    this.callOptions = Object.freeze({ deadlineMs: init.addTimeoutMs, idempotent: true });
+  }
+
+  /** Name of the queue, without the key prefix. */
+  get name(): QueueName {
+    return this.init.settings.name;
+  }
+
+  /** What the queue was registered with; `undefined` for a name alone. */
+  get contract(): QueueContract | undefined {
+    return this.init.settings.contract;
+  }
+
+  /** How long ended jobs are kept, attempts and back-off. */
+  get settings(): QueueSettings {
+    return this.init.settings;
+  }
+
+  /** The BullMQ queue, for everything this class does not cover. */
+  get raw(): Queue {
+    return this.init.raw;
+  }
 
   /** A new, globally unique job id that names its queue. */
   newJobId(): string {
@@ -53,20 +121,45 @@ export class QueueProducer {
    * Adds a job. One round trip.
    *
    * @returns the job's id
+   * @throws {JobValidationError} when the payload does not match the contract
+   * @throws {MissingTenantError} when the queue's jobs belong to tenants and there is none
    * @throws {QueueUnavailableError} when Redis did not take the job in time
    * @throws {RedisCommandError} when Redis refused it, for example for lack of memory
    */
-  async add(jobName: string, data: unknown, options: AddJobOptions = {}): Promise<string> {
-    const { tenantId = null, jobId = this.newJobId(), ...jobOptions } = options;
-    const insert = () => this.raw.add(jobName, envelope(data, tenantId), { ...jobOptions, jobId });
-    try {
-      await this.call('queue.add', insert);
-    } catch (error) {
-      this.publish({ event: 'add-failed', queue: this.name, jobName, jobId });
-      throw error;
-    }
-    this.publish({ event: 'added', queue: this.name, jobName, jobId });
-    return jobId;
+  add<N extends JobName<C>>(jobName: N, data: JobInput<C, N>, options: AddJobOptions = {}): Promise<string> {
+    const { tenantId, jobId = this.newJobId(), ...jobOptions } = options;
+    return this.insert(jobName, data, tenantId, { ...jobOptions, jobId });
+  }
+
+  /**
+   * Adds a job unless one with the same tenant, name and key was added within `ttl`: atomic, one round
+   * trip. The key is visible as `<prefix>:queue:{<queue>}:<queue>:de:<tenant>:<job>:<key>`, with its time
+   * to live, and stays when the job completes.
+   *
+   * For a key that several queues share, use `QueueService.notifyOnce`.
+   *
+   * @throws the errors of {@link add}
+   * @throws {ConfigurationError} when `ttl` is longer than ended jobs are kept
+   */
+  async once<N extends JobName<C>>(
+    jobName: N,
+    data: JobInput<C, N>,
+    options: OnceOptions,
+  ): Promise<OnceResult> {
+    const { key, ttl = '1d', onFinalFailure = 'keep', tenantId, jobId: own, ...jobOptions } = options;
+    const mine = own ?? this.newJobId();
+    const owner = this.tenantOf(jobName, tenantId);
+    const id = [owner ?? '-', jobName, key].map(escapeKeyPart).join(':');
+    const deduplication = { id, ttl: this.onceTtlMs(ttl) };
+    const claim = onFinalFailure === 'release' ? DEDUPLICATION_CLAIM : undefined;
+    const jobId = await this.insert(
+      jobName,
+      data,
+      owner,
+      { ...jobOptions, jobId: mine, deduplication },
+      claim,
+    );
+    return { jobId, deduplicated: jobId !== mine };
   }
 
   /**
@@ -88,39 +181,127 @@ export class QueueProducer {
     });
   }
 
-  /** Every call may be sent again: reads are harmless, and an add carries the id of its job. */
-  private async call<T>(operation: string, run: () => Promise<T>): Promise<T> {
+  /**
+   * Runs a call to BullMQ under the deadline and the errors of the queue. It may be sent again: reads are
+   * harmless, and adds carry the id of their job.
+   *
+   * @internal
+   */
+  async call<T>(operation: string, run: (client: RedisClient) => Promise<T>): Promise<T> {
     try {
-      return await this.executor.run(operation, run, { deadlineMs: this.addTimeoutMs, idempotent: true });
+      return await this.init.executor.run(operation, run, this.callOptions);
     } catch (error) {
       throw toQueueError(this.name, error);
     }
   }
 
-  private publish(message: QueueDiagnostic): void {
-    this.diagnostics.publish(() => message);
+  /**
+   * Runs a read-only script under the deadline and the errors of the queue.
+   *
+   * @internal
+   */
+  async script<Keys extends ScriptArguments, Args extends ScriptArguments, Reply>(
+    operation: string,
+    script: LuaScript<Keys, Args, Reply>,
+    keys: Keys,
+    args: Args,
+  ): Promise<Reply> {
+    try {
+      return await this.init.executor.script(operation, script, keys, args, this.callOptions);
+    } catch (error) {
+      throw toQueueError(this.name, error);
+    }
   }
-}
 
-/** Codes that mean the server cannot be used now. */
-const AWAY: ReadonlySet<string> = new Set([
-  'ERR_REDIS_UNAVAILABLE',
-  'ERR_REDIS_TIMEOUT',
-  'ERR_REDIS_OVERLOADED',
-]);
-
-/** Replies of a server that takes no writes now: memory, disk or replicas are missing, or it is a replica. */
-const NO_WRITES: ReadonlySet<string> = new Set(['OOM', 'MISCONF', 'NOREPLICAS', 'READONLY']);
-
-function isFull(error: RednestError): boolean {
-  return NO_WRITES.has((error as Partial<RedisCommandError>).reply ?? '');
-}
-
-/** @internal */
-export function toQueueError(queue: string, error: unknown): unknown {
-  if (isRednestError(error) && (AWAY.has(error.code) || isFull(error))) {
-    const { outcome } = error as unknown as RedisCallError;
-    return new QueueUnavailableError(queue, outcome, RETRY_AFTER_MS, { cause: error });
+  /**
+   * Checks and adds a job.
+   *
+   * @param claim key of a claim that ends when the job fails for good
+   * @returns id of the job, or of the one it is a duplicate of
+   * @internal
+   */
+  async insert(
+    jobName: string,
+    data: unknown,
+    tenantId: string | null | undefined,
+    options: InsertOptions,
+    claim?: string,
+  ): Promise<string> {
+    const owner = this.tenantOf(jobName, tenantId);
+    if (this.contract?.fair && options.priority !== undefined) {
+      throw new ConfigurationError(`Queue "${this.name}" is fair and takes no priority; drop one of the two`);
+    }
+    const checked = this.check(jobName, data);
+    if (checked instanceof Promise) await checked;
+    const stored = envelope(data, owner, this.extras(claim));
+    const fair = this.contract?.fair;
+    const step = fair && owner !== null ? stepOf(fair, owner) : undefined;
+    const { jobId } = options;
+    let insertedId: string;
+    try {
+      insertedId = await this.init.executor.run(
+        'queue.add',
+        (client) =>
+          step === undefined
+            ? this.raw.add(jobName, stored, options).then(idOf)
+            : this.insertFairly(client, { name: jobName, data: stored, tenantId: owner!, options }, step),
+        this.callOptions,
+      );
+    } catch (error) {
+      this.publish('add-failed', jobName, jobId);
+      throw toQueueError(this.name, error);
+    }
+    this.publish(insertedId === jobId ? 'added' : 'deduplicated', jobName, insertedId);
+    return insertedId;
   }
-  return error;
+
+  private async insertFairly(client: RedisClient, job: FairInsertion, step: number): Promise<string> {
+    const { jobId, exhausted } = await insertFairly(this.raw, client, job, step);
+    if (exhausted) this.publish('fairness-exhausted', job.name, jobId);
+    return jobId;
+  }
+
+  /**
+   * Checks a payload. What is stored is what was handed in: the schema's transformations run once, before
+   * the handler.
+   *
+   * @internal
+   */
+  check(jobName: string, data: unknown): unknown {
+    const { contract } = this;
+    if (!contract) return undefined;
+    const schemas = Object.hasOwn(contract.jobs, jobName) ? contract.jobs[jobName] : undefined;
+    if (!schemas) throw new UnknownJobError(this.name, jobName);
+    return checkValue(schemas.data, data, { queue: this.name, jobName, part: 'data' });
+  }
+
+  /** @internal The tenant a job belongs to: the one given, else that of the scope. */
+  tenantOf(jobName: string, tenantId: string | null | undefined): string | null {
+    const owner = tenantId === undefined ? (this.init.context.current?.tenantId ?? null) : tenantId;
+    if (owner === null && this.contract?.tenant) throw new MissingTenantError(this.name, jobName);
+    return owner;
+  }
+
+  /** @internal What the envelope of a job carries beside its payload. */
+  extras(claim: string | undefined): EnvelopeExtras | undefined {
+    const scope = this.init.context.current;
+    if (scope?.traceparent === undefined) return claim === undefined ? undefined : { claim };
+    const { traceparent, tracestate } = scope;
+    const trace = tracestate === undefined ? { traceparent } : { traceparent, tracestate };
+    return claim === undefined ? { trace } : { trace, claim };
+  }
+
+  private onceTtlMs(ttl: Duration): number {
+    const ttlMs = resolveDuration(ttl, 'ttl', { minMs: 1000 });
+    const { keepCompletedMs, keepFailedMs } = this.settings;
+    if (ttlMs <= Math.min(keepCompletedMs, keepFailedMs)) return ttlMs;
+    throw new ConfigurationError(
+      `A key of queue "${this.name}" cannot outlive its job: ttl may be at most as long as the queue keeps ` +
+        'ended jobs; raise its retention, or use a shorter ttl',
+    );
+  }
+
+  private publish(event: QueueDiagnostic['event'], jobName: string, jobId: string): void {
+    this.diagnostics.publish(() => ({ event, queue: this.name, jobName, jobId }));
+  }
 }

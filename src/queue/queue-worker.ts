@@ -1,19 +1,28 @@
 import { Worker, type Job } from 'bullmq';
+import type { Telemetry } from 'bullmq';
 import { DIAGNOSTICS, DiagnosticsPublisher, type QueueDiagnostic } from '../common/index.js';
 import type { ManagedConnection } from '../redis/index.js';
 import type { JobDispatcher } from './job-dispatcher.js';
+import { openEnvelope } from './job-envelope.js';
+import { postpone, retryAfterOf } from './postponement.js';
+import type { QueueSettings } from './queue-settings.js';
+import { SWEEP_JOB } from './retention-sweep.js';
 
 /** Constructor arguments of {@link QueueWorker}. */
 export interface QueueWorkerInit {
-  queue: string;
+  settings: QueueSettings;
   prefix: string;
   connection: ManagedConnection;
   concurrency: number;
   lockDurationMs: number;
   stalledIntervalMs: number;
-  keepCompletedMs: number;
-  keepFailedMs: number;
+  maxStalled: number;
+  telemetry: Telemetry | undefined;
   dispatcher: JobDispatcher;
+  /** Removes ended jobs that were kept long enough. */
+  sweep: () => Promise<number>;
+  /** Told about jobs that failed for good; never rejects. */
+  onDead: (job: Job, reason: string) => Promise<void>;
   /** Told about faults that are not a lost connection; those are logged by the connection. */
   onError: (queue: string, error: Error) => void;
 }
@@ -21,27 +30,34 @@ export interface QueueWorkerInit {
 /** One BullMQ worker: runs jobs through a dispatcher, and ends without cutting the ones that run. */
 export class QueueWorker {
   private readonly worker: Worker;
-  private readonly abort = new AbortController();
-  private readonly running = new Set<Promise<unknown>>();
+  private readonly running = new Map<string, JobControl>();
+  private idle: (() => void) | undefined;
+  private readonly burials = new Set<Promise<void>>();
   private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
 
   constructor(private readonly init: QueueWorkerInit) {
-    const { queue, prefix, connection, concurrency, keepCompletedMs, keepFailedMs } = init;
-    this.worker = new Worker(queue, (job) => this.process(job), {
+    const { settings, connection, telemetry } = init;
+    this.worker = new Worker(settings.name, (job, token) => this.process(job, token), {
       connection: connection.client,
-      prefix,
-      concurrency,
+      prefix: init.prefix,
+      concurrency: init.concurrency,
       autorun: false,
       // The check asks for INFO, which an ACL may refuse, and prints its advice on the console.
       skipVersionCheck: true,
       lockDuration: init.lockDurationMs,
       stalledInterval: init.stalledIntervalMs,
-      removeOnComplete: { age: Math.ceil(keepCompletedMs / 1000) },
-      removeOnFail: { age: Math.ceil(keepFailedMs / 1000) },
+      maxStalledCount: init.maxStalled,
+      // A connection that is away is waited for; once it is back, work goes on within a second.
+      runRetryDelay: 1000,
+      removeOnComplete: { age: Math.ceil(settings.keepCompletedMs / 1000) },
+      removeOnFail: { age: Math.ceil(settings.keepFailedMs / 1000) },
+      ...(telemetry === undefined ? {} : { telemetry }),
     });
     this.worker.on('error', (error) => this.onError(error));
     this.worker.on('completed', (job) => this.publish('completed', job));
-    this.worker.on('failed', (job) => this.publish('failed', job));
+    this.worker.on('failed', (job, error) => this.onFailed(job, error));
+    this.worker.on('stalled', (jobId) => this.publish('stalled', { id: jobId }));
+    this.worker.on('lockRenewalFailed', (jobIds) => this.onLocksLost(jobIds));
   }
 
   /** The BullMQ worker, for what this class does not cover. */
@@ -54,47 +70,112 @@ export class QueueWorker {
     this.worker.run().catch((error: Error) => this.onError(error));
   }
 
-  /**
-   * Stops fetching and resolves when the running jobs have ended. Without a connection the results
-   * of those jobs cannot be stored; they are then left to the recovery of stalled jobs.
-   */
-  async drain(signal: AbortSignal): Promise<void> {
-    signal.addEventListener('abort', () => this.abort.abort(), { once: true });
-    if (!this.init.connection.isReady) {
-      await Promise.allSettled(this.running);
-      await this.worker.close(true);
-      return;
-    }
-    await this.worker.close();
+  /** Aborts the signals of the running jobs. */
+  cancel(): void {
+    for (const control of this.running.values()) control.abort();
   }
 
-  private process(job: Job): Promise<unknown> {
+  /**
+   * Stops fetching and resolves when the running jobs have ended. Without a connection the results of
+   * those jobs cannot be stored; they are then left to the recovery of stalled jobs, as are those that go on
+   * after the connections have been closed.
+   */
+  async drain(): Promise<void> {
+    if (this.init.connection.isReady) {
+      await this.worker.close();
+    } else {
+      if (this.running.size > 0) await new Promise<void>((resolve) => (this.idle = resolve));
+      await this.worker.close(true);
+    }
+    await Promise.all(this.burials);
+  }
+
+  private async process(job: Job, token: string | undefined): Promise<unknown> {
+    if (job.name === SWEEP_JOB) return this.init.sweep();
     this.publish('started', job);
-    const run = this.init.dispatcher.dispatch(job, this.abort.signal);
-    this.running.add(run);
-    const forget = () => void this.running.delete(run);
-    run.then(forget, forget);
-    return run;
+    const { dispatcher, settings } = this.init;
+    const control = new JobControl();
+    this.running.set(job.id!, control);
+    try {
+      return await dispatcher.dispatch(job, control, settings.contract);
+    } catch (error) {
+      const waitMs = retryAfterOf(error);
+      if (waitMs === undefined) throw error;
+      const postponed = await postpone(job, token, waitMs);
+      this.publish('postponed', job, waitMs);
+      throw postponed;
+    } finally {
+      this.running.delete(job.id!);
+      if (this.running.size === 0) this.idle?.();
+    }
+  }
+
+  /** Another worker may have the job by now; what this one still does would be done twice. */
+  private onLocksLost(jobIds: readonly string[]): void {
+    for (const jobId of jobIds) this.running.get(jobId)?.abort();
+  }
+
+  /** BullMQ says `failed` for every attempt; the last one sets the time the job ended. */
+  private onFailed(job: Job | undefined, error: Error): void {
+    this.publish('failed', job);
+    if (!job?.finishedOn) return;
+    this.publish('dead', job);
+    const burial = this.init.onDead(job, error.message);
+    this.burials.add(burial);
+    void burial.then(() => this.burials.delete(burial));
   }
 
   private onError(error: Error): void {
-    if (!isConnectionError(error)) this.init.onError(this.init.queue, error);
+    if (!isConnectionError(error)) this.init.onError(this.init.settings.name, error);
   }
 
-  private publish(event: QueueDiagnostic['event'], job: Job | undefined): void {
-    const { queue } = this.init;
-    this.diagnostics.publish(() => ({
-      event,
-      queue,
-      ...(job?.name === undefined ? {} : { jobName: job.name }),
-      ...(job?.id === undefined ? {} : { jobId: job.id }),
-    }));
+  private publish(
+    event: QueueDiagnostic['event'],
+    job: Partial<Job> | undefined,
+    elapsedMs: number | undefined = elapsedOf(job),
+  ): void {
+    if (job?.name === SWEEP_JOB) return;
+    this.diagnostics.publish(() => {
+      const tenantId = job?.data === undefined ? null : openEnvelope(job.data).tenantId;
+      return {
+        event,
+        queue: this.init.settings.name,
+        ...(job?.name === undefined ? {} : { jobName: job.name }),
+        ...(job?.id === undefined ? {} : { jobId: job.id }),
+        ...(tenantId === null ? {} : { tenantId }),
+        ...(elapsedMs === undefined || event === 'started' ? {} : { elapsedMs }),
+      };
+    });
   }
+}
+
+/** The abort signal of one running job, made when somebody asks for it. */
+class JobControl {
+  private controller: AbortController | undefined;
+  private aborted = false;
+
+  get signal(): AbortSignal {
+    this.controller ??= new AbortController();
+    if (this.aborted) this.controller.abort();
+    return this.controller.signal;
+  }
+
+  abort(): void {
+    this.aborted = true;
+    this.controller?.abort();
+  }
+}
+
+function elapsedOf(job: Partial<Job> | undefined): number | undefined {
+  if (job?.processedOn === undefined || !job.finishedOn) return undefined;
+  return job.finishedOn - job.processedOn;
 }
 
 function isConnectionError(error: Error & { code?: unknown }): boolean {
   return (
     (typeof error.code === 'string' && /^E[A-Z]+$/.test(error.code)) ||
-    /^(Connection is closed|Socket timeout|Command timed out|read E|write E|connect E)/.test(error.message)
+    /^(Connection is closed|All sentinels are unreachable|Socket timeout|Command timed out|read E|write E|connect E)/.test(
+      error.message,
+    )
   );
 }

@@ -1,7 +1,8 @@
-import { SetMetadata, applyDecorators, Injectable } from '@nestjs/common';
+import { applyDecorators, Injectable, SetMetadata } from '@nestjs/common';
 import type { Job } from 'bullmq';
-import type { Duration } from '../common/index.js';
-import { assertQueueName, type QueueName } from './queue-name.js';
+import { ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
+import { nameOf, type JobData, type JobName, type JobReturn, type QueueContract } from './queue-contract.js';
+import type { QueueName } from './queue-name.js';
 
 /** Settings of the workers of a processor. */
 export interface QueueProcessorOptions {
@@ -14,49 +15,130 @@ export interface QueueProcessorOptions {
   lockDuration?: Duration;
   /** How often jobs of workers that died are looked for. 1 s to 1 h. @default '30s' */
   stalledInterval?: Duration;
+  /**
+   * How often a job may lose its worker before it counts as failed: a job that kills its process must not
+   * go round for ever. Integer >= 0. @default 1
+   */
+  maxStalled?: number;
 }
 
 /** What a job handler gets beside the payload. */
 export interface JobContext {
-  /** The BullMQ job: progress, logs, attempts. */
+  /** The BullMQ job: progress, logs, attempts. `job.data` is the whole envelope. */
   readonly job: Job;
   /** Tenant the job was added for; `null` for jobs of the system itself. */
   readonly tenantId: string | null;
-  /** Aborted when the process stops and the time for handlers is over. */
+  /** Aborted when the process stops and the time for handlers is over, and when the lock on the job is lost. */
   readonly signal: AbortSignal;
+}
+
+/** A job that failed for good, as {@link OnDeadLetter} methods get it. */
+export interface DeadLetter {
+  readonly queue: QueueName;
+  readonly jobId: string;
+  readonly jobName: string;
+  readonly tenantId: string | null;
+  /** The payload as it was added. */
+  readonly data: unknown;
+  /** Message of the last failure. */
+  readonly failedReason: string;
+  readonly attemptsMade: number;
 }
 
 /** @internal */
 export interface QueueProcessorMetadata {
-  names: readonly QueueName[];
+  queues: readonly (QueueName | QueueContract)[];
   options: QueueProcessorOptions;
 }
+
+/** When a scheduled job runs: every so often, or by a cron pattern. */
+export type ScheduleTime =
+  | { readonly every: Duration }
+  | {
+      /** Five or six fields, as in `0 3 * * *`. */
+      readonly cron: string;
+      /** IANA name, such as `Europe/Prague`. @default 'UTC' */
+      readonly tz?: string;
+    };
+
+/** Settings of {@link Schedule}. */
+export type ScheduleOptions = ScheduleTime & {
+  /** Name of the schedule, once per queue. @default the name of the job */
+  readonly id?: string;
+  /** Payload of every run. @default undefined */
+  readonly data?: unknown;
+  /** Tenant of every run. @default null */
+  readonly tenantId?: string;
+};
 
 /** @internal */
 export const QUEUE_PROCESSOR = Symbol.for('rednest:queue:processor');
 /** @internal */
 export const ON_JOB = Symbol.for('rednest:queue:on-job');
+/** @internal */
+export const ON_DEAD_LETTER = Symbol.for('rednest:queue:on-dead-letter');
+/** @internal */
+export const SCHEDULE = Symbol.for('rednest:queue:schedule');
 /** @internal Name of the handler that takes every job without a handler of its own. */
 export const ANY_JOB = '*';
+
+/** `sendMail` for `send-mail`: the name of the method that runs a job. */
+export type HandlerName<Job extends string> = Job extends `${infer Head}-${infer Tail}`
+  ? `${Head}${Capitalize<HandlerName<Tail>>}`
+  : Job;
+
+/**
+ * What a processor of a contract looks like: a method per job, named like it (`send-mail` is `sendMail`),
+ * that takes the payload and returns the result of the contract. Nothing for contracts whose jobs are not
+ * known to the compiler, as in a list that was built.
+ */
+export type JobHandlers<C extends QueueContract> =
+  string extends JobName<C>
+    ? object
+    : {
+        [N in C extends QueueContract ? JobName<C> : never as HandlerName<N>]: (
+          data: C extends QueueContract ? JobData<C, N & JobName<C>> : never,
+          context: JobContext,
+        ) => Awaitable<C extends QueueContract ? JobReturn<C, N & JobName<C>> : never>;
+      };
+
+type Awaitable<T> = T | Promise<T>;
+
+type Processor<Handlers> = <T extends abstract new (...args: never[]) => Handlers>(target: T) => void;
 
 /**
  * Makes a provider the processor of one or more queues. Its `@OnJob` methods run the jobs; workers
  * start after the application has bootstrapped and stop before anything the provider depends on.
  *
+ * With a contract, a job without a handler does not compile, and does not boot.
+ *
  * @throws {ConfigurationError} when a name is not of the form `{namespace}__{name}`
  * @example
- * `@QueueProcessor('reports__pdf', { concurrency: 4 })`
+ * `@QueueProcessor(Reports, { concurrency: 4 })`
  * class ReportProcessor {
  *   `@OnJob('render')` async render(data: RenderData, { signal }: JobContext) { ... }
  * }
  */
+export function QueueProcessor<C extends QueueContract>(
+  queues: C | readonly C[],
+  options?: QueueProcessorOptions,
+): Processor<JobHandlers<C>>;
 export function QueueProcessor(
-  names: QueueName | readonly QueueName[],
+  queues: QueueName | readonly QueueName[],
+  options?: QueueProcessorOptions,
+): ClassDecorator;
+export function QueueProcessor(
+  queues: QueueName | QueueContract | readonly (QueueName | QueueContract)[],
   options: QueueProcessorOptions = {},
 ): ClassDecorator {
-  const list = (typeof names === 'string' ? [names] : names).map(assertQueueName);
-  const metadata: QueueProcessorMetadata = { names: list, options };
+  const list = isList(queues) ? queues : [queues];
+  list.forEach(nameOf);
+  const metadata: QueueProcessorMetadata = { queues: list, options };
   return applyDecorators(Injectable(), SetMetadata(QUEUE_PROCESSOR, metadata));
+}
+
+function isList<T>(value: T | readonly T[]): value is readonly T[] {
+  return Array.isArray(value);
 }
 
 /** Shape of a job handler: what it returns is stored as the job's result. */
@@ -75,5 +157,45 @@ export function OnJob(
 ) => void {
   return (_target, _key, descriptor) => {
     Reflect.defineMetadata(ON_JOB, name, descriptor.value as object);
+  };
+}
+
+/**
+ * Marks a method that is told about jobs of the processor's queues that failed for good, jobs that lost
+ * their worker too often included. Called in the process whose worker gave the job up, once per failure;
+ * not again after a crash, so the list of dead jobs stays the truth. What it throws is logged.
+ */
+export function OnDeadLetter(): <T extends (letter: DeadLetter) => unknown>(
+  target: object,
+  key: string | symbol,
+  descriptor: TypedPropertyDescriptor<T>,
+) => void {
+  return (_target, _key, descriptor) => {
+    Reflect.defineMetadata(ON_DEAD_LETTER, true, descriptor.value as object);
+  };
+}
+
+/**
+ * Runs the job of an `@OnJob` method on a schedule, once per fleet however many processes declare it.
+ * A schedule that is taken out of the code stays until `producer.raw.removeJobScheduler(id)`.
+ *
+ * @throws {ConfigurationError} when the time is neither a duration nor a pattern
+ * @example
+ * `@OnJob('cleanup')` `@Schedule({ cron: '0 3 * * *', tz: 'Europe/Prague' })`
+ * async cleanup() { ... }
+ */
+export function Schedule(
+  options: ScheduleOptions,
+): <T extends JobHandler>(
+  target: object,
+  key: string | symbol,
+  descriptor: TypedPropertyDescriptor<T>,
+) => void {
+  if ('every' in options) resolveDuration(options.every, 'schedule.every', { minMs: 1000 });
+  else if (options.cron.trim().split(/\s+/).length < 5) {
+    throw new ConfigurationError(`"${options.cron}" is no cron pattern; use five fields, as in "0 3 * * *"`);
+  }
+  return (_target, _key, descriptor) => {
+    Reflect.defineMetadata(SCHEDULE, options, descriptor.value as object);
   };
 }

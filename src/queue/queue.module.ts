@@ -9,8 +9,15 @@ import {
 import { DiscoveryModule } from '@nestjs/core';
 import type { Queue, QueueOptions } from 'bullmq';
 import { ConnectionRegistry } from '../redis/index.js';
-import { assertQueueName, type QueueName } from './queue-name.js';
+import { DeadLetters } from './dead-letters.js';
+import { QueueContext } from './queue-context.js';
+import { nameOf, type QueueContract } from './queue-contract.js';
+import { QueueEventsService } from './queue-events.service.js';
+import { QueueFlows } from './queue-flows.js';
+import { QueueHealthService } from './queue-health.js';
+import type { QueueName } from './queue-name.js';
 import { QueueProducer } from './queue-producer.js';
+import { defaultJobOptions, settingsOf } from './queue-settings.js';
 import { bullPrefix } from './queue.keyspace.js';
 import { resolveQueueOptions, type QueueModuleOptions, type ResolvedQueueOptions } from './queue.options.js';
 import { QueueService } from './queue.service.js';
@@ -37,10 +44,24 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIO
   imports: [DiscoveryModule],
   providers: [
     { provide: QUEUE_OPTIONS, useFactory: resolveQueueOptions, inject: [MODULE_OPTIONS_TOKEN] },
+    QueueContext,
     QueueService,
+    QueueEventsService,
+    QueueFlows,
+    QueueHealthService,
+    DeadLetters,
     WorkerExplorer,
   ],
-  exports: [QUEUE_OPTIONS, QueueService, WorkerExplorer],
+  exports: [
+    QUEUE_OPTIONS,
+    QueueContext,
+    QueueService,
+    QueueEventsService,
+    QueueFlows,
+    QueueHealthService,
+    DeadLetters,
+    WorkerExplorer,
+  ],
 })
 export class QueueModule extends ConfigurableModuleClass {
   /** Registers the module. */
@@ -54,17 +75,17 @@ export class QueueModule extends ConfigurableModuleClass {
   }
 
   /**
-   * Registers queues and provides a {@link QueueProducer} for each.
+   * Registers queues, by contract or by name alone, and provides a {@link QueueProducer} for each.
    *
    * @throws {ConfigurationError} when a name is not of the form `{namespace}__{name}`
    */
-  static forFeature(names: readonly QueueName[]): DynamicModule {
-    const queues = names.map(assertQueueName);
+  static forFeature(queues: readonly (QueueName | QueueContract)[]): DynamicModule {
+    queues.forEach(nameOf);
     return {
       module: QueueFeatureModule,
       imports: queues.map(registerQueue),
       providers: queues.map(producerProvider),
-      exports: queues.map((name) => getQueueProducerToken(name)),
+      exports: queues.map((queue) => getQueueProducerToken(queue)),
     };
   }
 }
@@ -73,12 +94,12 @@ export class QueueModule extends ConfigurableModuleClass {
 @Module({})
 class QueueFeatureModule {}
 
-function registerQueue(name: QueueName): DynamicModule {
+function registerQueue(queue: QueueName | QueueContract): DynamicModule {
   return BullModule.registerQueueAsync({
-    name,
+    name: nameOf(queue),
     inject: [ConnectionRegistry, QUEUE_OPTIONS],
     useFactory: (registry: ConnectionRegistry, options: ResolvedQueueOptions) =>
-      bullQueueOptions(registry, options, name),
+      bullQueueOptions(registry, options, queue),
   });
 }
 
@@ -89,38 +110,37 @@ function registerQueue(name: QueueName): DynamicModule {
 function bullQueueOptions(
   registry: ConnectionRegistry,
   options: ResolvedQueueOptions,
-  name: QueueName,
+  queue: QueueName | QueueContract,
 ): QueueOptions {
+  const { telemetry } = options;
   return {
     connection: registry.client(options.connection, 'producer'),
-    prefix: bullPrefix(registry.configuration.keyPrefix, name),
+    prefix: bullPrefix(registry.configuration.keyPrefix, nameOf(queue)),
     skipWaitingForReady: true,
     skipVersionCheck: true,
     skipMetasUpdate: true,
-    defaultJobOptions: {
-      attempts: options.attempts,
-      backoff: { type: 'exponential', delay: options.backoffMs, jitter: 0.5 },
-      removeOnComplete: { age: Math.ceil(options.keepCompletedMs / 1000) },
-      removeOnFail: { age: Math.ceil(options.keepFailedMs / 1000) },
-      stackTraceLimit: 20,
-    },
+    defaultJobOptions: defaultJobOptions(settingsOf(queue, options)),
+    ...(telemetry === undefined ? {} : { telemetry }),
   };
 }
 
-function producerProvider(name: QueueName) {
+function producerProvider(queue: QueueName | QueueContract) {
   return {
-    provide: getQueueProducerToken(name),
+    provide: getQueueProducerToken(queue),
     useFactory: (
-      queue: Queue & Partial<OnApplicationShutdown>,
+      raw: Queue & Partial<OnApplicationShutdown>,
       service: QueueService,
       registry: ConnectionRegistry,
+      context: QueueContext,
       options: ResolvedQueueOptions,
     ) => {
       // Errors of the shared connection are logged once by the connection itself.
-      queue.on('error', () => undefined);
+      raw.on('error', () => undefined);
+      const settings = settingsOf(queue, options);
       const executor = registry.executor(options.connection, 'producer');
-      return service.adopt(new QueueProducer(name, queue, executor, options.addTimeoutMs));
+      const { addTimeoutMs } = options;
+      return service.adopt(new QueueProducer({ settings, raw, executor, addTimeoutMs, context }));
     },
-    inject: [getQueueToken(name), QueueService, ConnectionRegistry, QUEUE_OPTIONS],
+    inject: [getQueueToken(nameOf(queue)), QueueService, ConnectionRegistry, QueueContext, QUEUE_OPTIONS],
   };
 }

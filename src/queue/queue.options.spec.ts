@@ -6,6 +6,8 @@ describe('resolveQueueOptions', () => {
     const expected = {
       connection: 'default',
       role: 'both',
+      sweepIntervalMs: 600_000,
+      telemetry: undefined,
       addTimeoutMs: 1000,
       keepCompletedMs: 86_400_000,
       keepFailedMs: 604_800_000,
@@ -33,6 +35,8 @@ describe('resolveQueueOptions', () => {
     expect(options).toEqual({
       connection: 'jobs',
       role: 'worker',
+      sweepIntervalMs: 600_000,
+      telemetry: undefined,
       addTimeoutMs: 60_000,
       keepCompletedMs: 1000,
       keepFailedMs: 1000,

@@ -1,4 +1,6 @@
+import type { Telemetry } from 'bullmq';
 import { ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
+import { assertAttempts } from './queue-contract.js';
 
 /** Whether this process adds jobs, runs them, or both. */
 export type QueueRole = 'producer' | 'worker' | 'both';
@@ -24,6 +26,13 @@ export interface QueueModuleOptions {
   attempts?: number;
   /** Delay before the second attempt; doubles with each further one, half of it random. @default '1s' */
   backoff?: Duration;
+  /**
+   * How often ended jobs that were kept long enough are removed; a queue on which nothing happens would
+   * keep them otherwise. Once per queue and fleet. `null`: never. 1 s to 1 d. @default '10m'
+   */
+  sweepInterval?: Duration | null;
+  /** Tracing of BullMQ, such as `new BullMQOtel('shop')` of `bullmq-otel`; handed on to queues and workers. */
+  telemetry?: Telemetry;
 }
 
 /** {@link QueueModuleOptions} with every value set, durations in milliseconds. */
@@ -42,6 +51,10 @@ export interface ResolvedQueueOptions {
   readonly attempts: number;
   /** Delay before the second attempt; doubles with each further one. */
   readonly backoffMs: number;
+  /** How often ended jobs are removed; `null`: never. */
+  readonly sweepIntervalMs: number | null;
+  /** Tracing of BullMQ. */
+  readonly telemetry: Telemetry | undefined;
 }
 
 /** Defaults of {@link QueueModuleOptions}. */
@@ -53,7 +66,10 @@ export const QUEUE_DEFAULTS = Object.freeze({
   keepFailed: '7d',
   attempts: 3,
   backoff: '1s',
-} as const satisfies Required<QueueModuleOptions>);
+  sweepInterval: '10m',
+} as const satisfies Required<Omit<QueueModuleOptions, 'telemetry'>>);
+
+const SWEEP_BOUNDS = { minMs: 1000, maxMs: 86_400_000 };
 
 /**
  * Validates and completes the options.
@@ -61,14 +77,14 @@ export const QUEUE_DEFAULTS = Object.freeze({
  * @throws {ConfigurationError} naming the option and the accepted values
  */
 export function resolveQueueOptions(input: QueueModuleOptions = {}): ResolvedQueueOptions {
-  const options = { ...QUEUE_DEFAULTS, ...definedOnly(input) };
+  const options: Required<Omit<QueueModuleOptions, 'telemetry'>> & QueueModuleOptions = {
+    ...QUEUE_DEFAULTS,
+    ...definedOnly(input),
+  };
   if (!['producer', 'worker', 'both'].includes(options.role)) {
     throw new ConfigurationError(
       `Option "queue.role" must be producer, worker or both, not "${options.role}"`,
     );
-  }
-  if (!Number.isSafeInteger(options.attempts) || options.attempts < 1) {
-    throw new ConfigurationError(`Option "queue.attempts" must be a whole number of at least 1`);
   }
   return Object.freeze({
     connection: options.connection,
@@ -76,8 +92,13 @@ export function resolveQueueOptions(input: QueueModuleOptions = {}): ResolvedQue
     addTimeoutMs: resolveDuration(options.addTimeout, 'queue.addTimeout', { maxMs: 60_000 }),
     keepCompletedMs: resolveDuration(options.keepCompleted, 'queue.keepCompleted', { minMs: 1000 }),
     keepFailedMs: resolveDuration(options.keepFailed, 'queue.keepFailed', { minMs: 1000 }),
-    attempts: options.attempts,
+    attempts: assertAttempts(options.attempts, 'queue.attempts'),
     backoffMs: resolveDuration(options.backoff, 'queue.backoff'),
+    sweepIntervalMs:
+      options.sweepInterval === null
+        ? null
+        : resolveDuration(options.sweepInterval, 'queue.sweepInterval', SWEEP_BOUNDS),
+    telemetry: options.telemetry,
   });
 }
 

@@ -3,6 +3,33 @@
 import type { LuaScript } from '../redis/index.js';
 
 /**
+ * Notes that a worker lives, and forgets those that have not been heard of.
+ * KEYS[1] workers: sorted set of workers by the time they count as gone, in milliseconds of the server's clock
+ * ARGV[1] worker (string): name of the worker
+ * ARGV[2] ttlMs (number): how long it counts as living; 0 says that it stops
+ * Reply number: workers that live
+ * Minimum server: Redis 5.0
+ */
+export const BEAT_WORKER: LuaScript<
+  readonly [workers: string],
+  readonly [worker: string, ttlMs: number],
+  number
+> = Object.freeze({
+  name: 'beat-worker',
+  sha1: 'cb9172431db33a6133b9dc7841c44385270ca729',
+  lua: `local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if ARGV[2] == '0' then
+redis.call('ZREM', KEYS[1], ARGV[1])
+else
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2] * 2)
+end
+return redis.call('ZCARD', KEYS[1])`,
+});
+
+/**
  * Claims a deduplication key for one job, or tells which job holds it.
  * The claim carries the job until it is known to be queued, so that a later caller can finish what
  * a crashed one began.
@@ -32,6 +59,67 @@ return {}`,
 });
 
 /**
+ * Reads what health needs to know of a queue.
+ * KEYS[1] wait: list of waiting jobs, oldest last
+ * KEYS[2] prioritized: sorted set of waiting jobs with a priority
+ * KEYS[3] active: list of running jobs
+ * KEYS[4] delayed: sorted set of delayed jobs
+ * KEYS[5] failed: sorted set of failed jobs by time
+ * KEYS[6] meta: hash with the state of the queue
+ * KEYS[7] workers: sorted set of workers by the time they count as gone
+ * ARGV[1] windowMs (number): how far back failures count
+ * Reply readonly (number | string | null)[]: waiting, active, delayed, failed, failed in the window, paused (0 or 1), workers, the server's clock in ms, id of the oldest job in the list, id of the first job in the sorted set
+ * Minimum server: Redis 5.0
+ */
+export const INSPECT_QUEUE: LuaScript<
+  readonly [
+    wait: string,
+    prioritized: string,
+    active: string,
+    delayed: string,
+    failed: string,
+    meta: string,
+    workers: string,
+  ],
+  readonly [windowMs: number],
+  readonly (number | string | null)[]
+> = Object.freeze({
+  name: 'inspect-queue',
+  sha1: 'db1c5766e2dff5b19f9f21cc161a2d511feda957',
+  lua: `local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+return {
+redis.call('LLEN', KEYS[1]) + redis.call('ZCARD', KEYS[2]),
+redis.call('LLEN', KEYS[3]),
+redis.call('ZCARD', KEYS[4]),
+redis.call('ZCARD', KEYS[5]),
+redis.call('ZCOUNT', KEYS[5], now - ARGV[1], '+inf'),
+redis.call('HEXISTS', KEYS[6], 'paused'),
+redis.call('ZCOUNT', KEYS[7], now, '+inf'),
+now,
+redis.call('LINDEX', KEYS[1], -1),
+redis.call('ZRANGE', KEYS[2], 0, 0)[1] or false,
+}`,
+});
+
+/**
+ * Gives a claim back, so that the same notification may be sent again.
+ * KEYS[1] once: hash of the claim
+ * ARGV[1] jobId (string): id of the job that failed for good
+ * Reply number: 1 when the claim was this job's, else 0
+ * Minimum server: Redis 4.0
+ */
+export const RELEASE_ONCE: LuaScript<readonly [once: string], readonly [jobId: string], number> =
+  Object.freeze({
+    name: 'release-once',
+    sha1: '4836ae88ba18c773b0073bf9548facf453ba10e0',
+    lua: `if redis.call('HGET', KEYS[1], 'jobId') ~= ARGV[1] then
+return 0
+end
+return redis.call('DEL', KEYS[1])`,
+  });
+
+/**
  * Marks a claim as queued and drops the copy of the job. Its time to live stays.
  * KEYS[1] once: hash of the claim
  * ARGV[1] jobId (string): id of the job that was queued
@@ -49,3 +137,63 @@ redis.call('HSET', KEYS[1], 'state', 'queued')
 redis.call('HDEL', KEYS[1], 'data')
 return 1`,
   });
+
+/**
+ * Gives a job that was just added its place between the tenants of a queue: start-time fair queueing.
+ * The tag becomes the priority of the job. A tenant's tags rise by 1 / weight per job and never fall
+ * behind those of the jobs that wait now, so who comes late does not wait for the backlog of others, and
+ * who has a backlog cannot save up turns.
+ * KEYS[1] prioritized: sorted set of the waiting jobs; score = priority * 2^32 + order of arrival
+ * KEYS[2] fair: hash with the last tag of each tenant, the highest tag and the virtual time
+ * KEYS[3] job: hash of the job
+ * ARGV[1] jobId (string): id of the job
+ * ARGV[2] tenantId (string): tenant it belongs to
+ * ARGV[3] step (number): 1 / weight of the tenant
+ * ARGV[4] placeholder (number): priority it was added with; another one means that it has its tag
+ * ARGV[5] guard (number): highest tag that is given out
+ * Reply number: the tag; 0 when there was nothing to do; -1 when tags have run out and the job waits at the end
+ *
+ * Work: constant, apart from the logarithmic sorted set. Minimum server: Redis 5.0
+ * Algorithm: P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queueing", IEEE/ACM ToN 5(5), 1997
+ * A job that is delayed, or runs already, has its priority in its hash only.
+ */
+export const TAG_FAIR: LuaScript<
+  readonly [prioritized: string, fair: string, job: string],
+  readonly [jobId: string, tenantId: string, step: number, placeholder: number, guard: number],
+  number
+> = Object.freeze({
+  name: 'tag-fair',
+  sha1: 'fac15cf4d57f131374367986e04a0f52b6579d68',
+  lua: `local placeholder = tonumber(ARGV[4])
+local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+local current = score and math.floor(tonumber(score) / 4294967296)
+or tonumber(redis.call('HGET', KEYS[3], 'priority') or '0')
+if current ~= placeholder then
+return 0
+end
+local field = 't:' .. ARGV[2]
+local state = redis.call('HMGET', KEYS[2], 'virtual', 'top', field)
+local virtual, top, last = tonumber(state[1] or '0'), tonumber(state[2] or '0'), tonumber(state[3] or '0')
+local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+if not head[1] or head[1] == ARGV[1] then
+redis.call('DEL', KEYS[2])
+virtual = top > 1000000 and 0 or top
+last, top = 0, virtual
+else
+local serving = math.floor(tonumber(head[2]) / 4294967296)
+if serving < placeholder and serving > virtual then
+virtual = serving
+end
+end
+local tag = math.max(virtual, last) + tonumber(ARGV[3])
+if tag > tonumber(ARGV[5]) then
+return -1
+end
+redis.call('HSET', KEYS[2], 'virtual', virtual, 'top', math.max(top, tag), field, tag)
+local priority = math.max(1, math.ceil(tag))
+redis.call('HSET', KEYS[3], 'priority', priority)
+if score then
+redis.call('ZADD', KEYS[1], 'XX', string.format('%.0f', tonumber(score) + (priority - placeholder) * 4294967296), ARGV[1])
+end
+return priority`,
+});

@@ -1,76 +1,44 @@
-import { Inject, Injectable } from '@nestjs/common';
-import {
-  DIAGNOSTICS,
-  DiagnosticsPublisher,
-  jsonCodec,
-  resolveDuration,
-  type Duration,
-  type QueueDiagnostic,
-} from '../common/index.js';
-import { ConnectionRegistry, KeyspaceRegistry, type RedisExecutor } from '../redis/index.js';
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { ConfigurationError } from '../common/index.js';
+import { ConnectionRegistry, KeyspaceRegistry } from '../redis/index.js';
 import { queueOf } from './job-id.js';
 import type { JobView } from './job-view.js';
+import { OnceClaims, type NotifyOnceOptions } from './once-claims.js';
+import { nameOf, type JobInput, type JobName, type QueueContract } from './queue-contract.js';
 import type { QueueName } from './queue-name.js';
-import { toQueueError, type QueueProducer } from './queue-producer.js';
+import type { OnceResult, QueueProducer } from './queue-producer.js';
 import { UnknownQueueError } from './queue.errors.js';
 import { ONCE_KEYSPACE } from './queue.keyspace.js';
 import type { ResolvedQueueOptions } from './queue.options.js';
-import { CLAIM_ONCE, SETTLE_ONCE } from './queue.scripts.js';
 import { QUEUE_OPTIONS } from './queue.tokens.js';
-
-/** What makes two notifications the same one. */
-export interface NotifyOnceOptions {
-  /** Tenant the notification belongs to. */
-  tenantId: string;
-  /** Kind of notification, such as `invoice-due`. */
-  type: string;
-  /** What it is about, such as an invoice number. */
-  dedupeKey: string;
-  /** Deduplication window. @default '1d' */
-  ttl?: Duration;
-}
-
-/** Answer of {@link QueueService.notifyOnce}. */
-export interface OnceResult {
-  /** The job that carries the notification, whoever added it. */
-  readonly jobId: string;
-  /** `true` when the notification had been taken before. */
-  readonly deduplicated: boolean;
-}
-
-/** A job somebody claimed the deduplication key for. */
-interface Claim {
-  jobId: string;
-  state: 'claimed' | 'queued';
-  queue: QueueName;
-  jobName: string;
-  data: unknown;
-}
 
 /** Queues by name, and notifications that are sent once. */
 @Injectable()
-export class QueueService {
+export class QueueService implements OnModuleInit {
   private readonly producers = new Map<string, QueueProducer>();
-  private readonly executor: RedisExecutor;
-  private readonly keyPrefix: string;
-  private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
+  private readonly clashes = new Set<QueueName>();
+  private readonly claims: OnceClaims;
 
   constructor(
     registry: ConnectionRegistry,
     keyspaces: KeyspaceRegistry,
-    @Inject(QUEUE_OPTIONS) private readonly options: ResolvedQueueOptions,
+    @Inject(QUEUE_OPTIONS) options: ResolvedQueueOptions,
   ) {
     keyspaces.register(ONCE_KEYSPACE);
-    this.executor = registry.executor(options.connection, 'producer');
     registry.capabilities.declare({ capability: 'queues', connection: options.connection, critical: true });
     registry.require(options.connection, 'noeviction', 'queues');
     registry.require(options.connection, 'persistence', 'queues');
-    this.keyPrefix = registry.configuration.keyPrefix;
+    this.claims = new OnceClaims({
+      executor: registry.executor(options.connection, 'producer'),
+      keyPrefix: registry.configuration.keyPrefix,
+      deadlineMs: options.addTimeoutMs,
+      producer: (queue) => this.producer(queue),
+    });
   }
 
   /** Names of the registered queues. */
-  get names(): readonly string[] {
-    return [...this.producers.keys()];
+  get names(): readonly QueueName[] {
+    return [...this.producers.keys()] as QueueName[];
   }
 
   /**
@@ -78,7 +46,10 @@ export class QueueService {
    *
    * @throws {UnknownQueueError} when no module registered it
    */
-  producer(name: QueueName): QueueProducer {
+  producer<C extends QueueContract>(queue: C): QueueProducer<C>;
+  producer(queue: QueueName): QueueProducer;
+  producer(queue: QueueName | QueueContract): QueueProducer {
+    const name = typeof queue === 'string' ? queue : queue.name;
     const producer = this.producers.get(name);
     if (!producer) throw new UnknownQueueError(name);
     return producer;
@@ -103,79 +74,52 @@ export class QueueService {
    *
    * The claim keeps the job until it is known to be queued: when an add fails, the next caller with
    * the same key finishes it, under the same job id, so nothing is sent twice and nothing that was
-   * acknowledged is lost.
+   * acknowledged is lost. It stays when the job completes; when the job fails for good, `onFinalFailure`
+   * decides.
    *
    * @throws {QueueUnavailableError} when Redis did not answer in time; call again with the same key
    * @throws {UnknownQueueError} when no module registered the queue
+   * @throws {JobValidationError} when the payload does not match the contract
    */
-  async notifyOnce(
+  notifyOnce<C extends QueueContract, N extends JobName<C>>(
+    queue: C,
+    jobName: N,
+    data: JobInput<C, N>,
+    options: NotifyOnceOptions,
+  ): Promise<OnceResult>;
+  notifyOnce(
     queue: QueueName,
     jobName: string,
     data: unknown,
     options: NotifyOnceOptions,
+  ): Promise<OnceResult>;
+  notifyOnce(
+    queue: QueueName | QueueContract,
+    jobName: string,
+    data: unknown,
+    options: NotifyOnceOptions,
   ): Promise<OnceResult> {
-    const producer = this.producer(queue);
-    const mine: Claim = { jobId: producer.newJobId(), state: 'claimed', queue, jobName, data };
-    const key = ONCE_KEYSPACE.key(this.keyPrefix, options.tenantId, options.type, options.dedupeKey);
-    const held = await this.claim(key, mine, options);
-    if (held?.state !== 'queued') await this.enqueue(key, held ?? mine, options.tenantId);
-    const { jobId } = held ?? mine;
-    if (held) this.diagnostics.publish(() => ({ event: 'deduplicated', queue, jobName, jobId }));
-    return { jobId, deduplicated: held !== undefined };
+    return this.claims.notify(nameOf(queue), jobName, data, options);
   }
 
-  /** @internal */
+  /** @throws {ConfigurationError} when a queue was registered with two contracts */
+  onModuleInit(): void {
+    if (this.clashes.size === 0) return;
+    throw new ConfigurationError(
+      [...this.clashes].map(
+        (name) => `Queue "${name}" is registered with two contracts; import one contract everywhere`,
+      ),
+    );
+  }
+
+  /** @internal A clash is told once everything is built: a start that fails earlier closes nothing. */
   adopt(producer: QueueProducer): QueueProducer {
+    const known = this.producers.get(producer.name);
+    if (known?.contract && producer.contract && known.contract !== producer.contract) {
+      this.clashes.add(producer.name);
+    }
+    if (known && !producer.contract) return known;
     this.producers.set(producer.name, producer);
     return producer;
   }
-
-  private async claim(
-    key: string,
-    mine: Claim,
-    { ttl = '1d' }: NotifyOnceOptions,
-  ): Promise<Claim | undefined> {
-    const ttlMs = resolveDuration(ttl, 'ttl', { minMs: 1000 });
-    const { jobId, queue, jobName, data } = mine;
-    const reply = await this.run(queue, () =>
-      this.executor.script(
-        'queue.once.claim',
-        CLAIM_ONCE,
-        [key],
-        [jobId, queue, jobName, jsonCodec.encode(data ?? null), ttlMs],
-        { deadlineMs: this.options.addTimeoutMs },
-      ),
-    );
-    return reply.length === 0 ? undefined : readClaim(reply);
-  }
-
-  /** Adding is idempotent by job id, so any caller may do it, also several at once. */
-  private async enqueue(key: string, claim: Claim, tenantId: string): Promise<void> {
-    const { jobId, queue, jobName, data } = claim;
-    await this.producer(queue).add(jobName, data, { jobId, tenantId });
-    await this.run(queue, () =>
-      this.executor.script('queue.once.settle', SETTLE_ONCE, [key], [jobId], {
-        deadlineMs: this.options.addTimeoutMs,
-        idempotent: true,
-      }),
-    );
-  }
-
-  private async run<T>(queue: string, call: () => Promise<T>): Promise<T> {
-    try {
-      return await call();
-    } catch (error) {
-      throw toQueueError(queue, error);
-    }
-  }
-}
-
-function readClaim([jobId, state, queue, jobName, data]: readonly (string | null)[]): Claim {
-  return {
-    jobId: jobId!,
-    state: state as Claim['state'],
-    queue: queue as QueueName,
-    jobName: jobName!,
-    data: data === null || data === undefined ? undefined : jsonCodec.decode(data),
-  };
 }

@@ -1,12 +1,20 @@
 // Must compile as it stands: every line under "@ts-expect-error" must not.
 import type { DynamicModule } from '@nestjs/common';
+import { z } from 'zod';
 import {
   assertQueueName,
+  completed,
+  defineQueue,
+  flowNode,
   InjectQueueProducer,
+  OnDeadLetter,
   OnJob,
   QueueModule,
   QueueProcessor,
   resolveQueueOptions,
+  Schedule,
+  type DeadLetter,
+  type DeadLetters,
   type JobContext,
   type JobView,
   type OnceResult,
@@ -103,3 +111,95 @@ export async function use(service: QueueService, producer: QueueProducer): Promi
   // @ts-expect-error the payload is not part of a view
   void view?.data;
 }
+
+const Mail = defineQueue('mail__typed', {
+  jobs: {
+    'send-mail': {
+      data: z.object({ to: z.string(), at: z.coerce.date().optional() }),
+      result: z.object({ id: z.string() }),
+    },
+    purge: { data: z.object({ days: z.number() }) },
+  },
+  fair: { weight: (tenantId) => tenantId.length },
+  retention: { completed: '1d' },
+});
+
+// @ts-expect-error BullMQ forbids ":"
+export const colon = defineQueue('mail:out', { jobs: {} });
+// @ts-expect-error lower case
+export const upper = defineQueue('Mail__out', { jobs: {} });
+// @ts-expect-error a namespace
+export const bare = defineQueue('mail', { jobs: {} });
+// @ts-expect-error one namespace
+export const twice = defineQueue('mail__out__now', { jobs: {} });
+// @ts-expect-error not a schema
+export const schemaless = defineQueue('mail__out', { jobs: { send: { data: 'string' } } });
+
+@QueueProcessor(Mail, { maxStalled: 2 })
+export class MailProcessor {
+  @OnJob('send-mail')
+  @Schedule({ every: '1h', tenantId: 't1' })
+  sendMail(data: { to: string; at?: Date }): { id: string } {
+    return { id: data.to };
+  }
+  @OnJob('purge') async purge({ days }: { days: number }, { signal }: JobContext): Promise<number> {
+    return signal.aborted ? 0 : days;
+  }
+  @OnDeadLetter() dead(letter: DeadLetter): string {
+    return letter.failedReason;
+  }
+}
+
+// @ts-expect-error nobody handles "purge"
+@QueueProcessor(Mail)
+export class Incomplete {
+  @OnJob('send-mail') sendMail(): { id: string } {
+    return { id: '' };
+  }
+}
+
+// @ts-expect-error the payload is another one
+@QueueProcessor(Mail)
+export class WrongPayload {
+  @OnJob('send-mail') sendMail(data: { to: number }): { id: string } {
+    return { id: `${data.to}` };
+  }
+  @OnJob('purge') purge(): void {}
+}
+
+// @ts-expect-error the result is another one
+@QueueProcessor(Mail)
+export class WrongResult {
+  @OnJob('send-mail') sendMail(): { id: number } {
+    return { id: 1 };
+  }
+  @OnJob('purge') purge(): void {}
+}
+
+export async function typed(
+  mail: QueueProducer<typeof Mail>,
+  queues: QueueService,
+  dead: DeadLetters,
+): Promise<void> {
+  await mail.add('send-mail', { to: 'a', at: '2026-01-01' }, { tenantId: 't' });
+  // @ts-expect-error not a job of the queue
+  await mail.add('send', { to: 'a' });
+  // @ts-expect-error not its payload
+  await mail.add('purge', { days: '1' });
+  // @ts-expect-error what makes two jobs the same one
+  await mail.once('purge', { days: 1 }, {});
+  const once = await mail.once('purge', { days: 1 }, { key: 'k', ttl: '1h', onFinalFailure: 'release' });
+  assertSame<typeof once, OnceResult>(true);
+  await queues.notifyOnce(Mail, 'purge', { days: 1 }, { tenantId: 't', type: 'x', dedupeKey: 'k' });
+  // @ts-expect-error not its payload
+  await queues.notifyOnce(Mail, 'purge', { day: 1 }, { tenantId: 't', type: 'x', dedupeKey: 'k' });
+  const [job] = await completed(queues, Mail, 'send-mail');
+  assertSame<NonNullable<typeof job>['result'], { id: string }>(true);
+  flowNode(Mail, 'purge', { days: 1 }, {}, [flowNode(Mail, 'send-mail', { to: 'a' })]);
+  // @ts-expect-error not a job of the queue
+  flowNode(Mail, 'send', { to: 'a' });
+  await dead.replay(Mail, { rate: 10, where: ({ tenantId }) => tenantId === 't' });
+}
+
+// @ts-expect-error neither a duration nor a pattern
+export const when = Schedule({ at: 'noon' });

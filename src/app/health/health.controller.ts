@@ -7,6 +7,7 @@ import {
 } from '@nestjs/terminus';
 import { ConnectionsHealthIndicator, DrainHealthIndicator, RedisHealthIndicator } from 'rednest/health';
 import { RateLimiter, SkipRateLimit } from 'rednest/rate-limit';
+import { QueuesHealthIndicator } from './queues.indicator.js';
 
 /** Answers probes; never rate limited, never behind a login. */
 @Controller('health')
@@ -17,6 +18,7 @@ export class HealthController {
     private readonly redis: RedisHealthIndicator,
     private readonly drain: DrainHealthIndicator,
     private readonly connections: ConnectionsHealthIndicator,
+    private readonly queues: QueuesHealthIndicator,
     private readonly indicators: HealthIndicatorService,
     private readonly limiter: RateLimiter,
   ) {}
@@ -41,6 +43,7 @@ export class HealthController {
     return this.health.check([
       () => this.redis.areHealthy('redis', { details: true }),
       () => this.connections.isHealthy(),
+      () => this.queues.isHealthy(),
       () => this.drain.isHealthy(),
       // Limits are decided also without Redis; this tells by whom.
       () => this.indicators.check('rateLimits').up({ ...this.limiter.status }),

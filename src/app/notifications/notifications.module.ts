@@ -1,6 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { QueueModule, type QueueRole } from 'rednest/queue';
-import { NOTIFICATION_QUEUES } from './notification.js';
+import { MessageProvider } from './message-provider.js';
+import { ALL_NOTIFICATION_QUEUES } from './notification.js';
 import { NotificationsController } from './notifications.controller.js';
 import { NotificationsProcessor } from './notifications.processor.js';
 import { NotificationsService } from './notifications.service.js';
@@ -11,9 +12,9 @@ export class NotificationsModule {
   static forRole(role: QueueRole): DynamicModule {
     return {
       module: NotificationsModule,
-      imports: [QueueModule.forFeature(NOTIFICATION_QUEUES)],
+      imports: [QueueModule.forFeature(ALL_NOTIFICATION_QUEUES)],
       controllers: role === 'worker' ? [] : [NotificationsController],
-      providers: [NotificationsService, NotificationsProcessor],
+      providers: [NotificationsService, NotificationsProcessor, MessageProvider],
     };
   }
 }
