@@ -15,6 +15,7 @@ import {
 import { RetryBudget } from './retry-budget.js';
 import type { LuaScript, ScriptArguments } from './script.js';
 import { Silence } from './silence.js';
+import { WriteGathering } from './write-gathering.js';
 import { TopologyWatch } from './topology-watch.js';
 
 /** Deadline of a call that names none, in milliseconds. */
@@ -138,6 +139,7 @@ export class ExecutorContext {
   readonly budget = new RetryBudget();
   readonly silence = new Silence();
   readonly timers: CommandTimers;
+  readonly writes: WriteGathering;
   readonly topology: TopologyWatch;
   private readonly failures = new DiagnosticsPublisher<CallFailureDiagnostic>(DIAGNOSTICS.command);
 
@@ -147,6 +149,7 @@ export class ExecutorContext {
     readonly breaker: CircuitBreaker,
   ) {
     this.timers = new CommandTimers(link);
+    this.writes = new WriteGathering(link.client);
     // What opened the circuit was most likely the master that is gone.
     this.topology = new TopologyWatch(link, () => breaker.close());
   }

@@ -92,6 +92,7 @@ export class PendingCall<T> extends Deadline {
     const { context } = this;
     this.sent = true;
     context.inFlight += 1;
+    context.writes.begin();
     let answer: Promise<T>;
     try {
       answer = context.timers.issue(this.command, this.deadlineMs);

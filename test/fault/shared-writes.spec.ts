@@ -8,12 +8,15 @@ import { OperationLedger } from '../support/ledger.js';
 import { describeNative } from '../support/needs.js';
 import { startNative, type NativeServer } from '../support/servers.js';
 
-describeNative('auto-pipelining', () => {
+describeNative('calls of one turn, one command each', () => suite(false));
+describeNative('calls of one turn, with auto-pipelining', () => suite(true));
+
+function suite(autoPipelining: boolean): void {
   let server: NativeServer;
   let module: TestingModule;
   beforeEach(async () => {
     server = await startNative();
-    module = await createModule({ redis: { url: server.url, autoPipelining: true } });
+    module = await createModule({ redis: { url: server.url, autoPipelining } });
   });
   afterEach(async () => {
     await module.close();
@@ -60,7 +63,7 @@ describeNative('auto-pipelining', () => {
     await ledger.stop();
 
     const report = await ledger.audit((key) => executor.run('ledger.read', (redis) => redis.hgetall(key)));
-    ledger.print('F37 with auto-pipelining', report);
+    ledger.print(`F37 with shared writes, auto-pipelining ${autoPipelining ? 'on' : 'off'}`, report);
     expect(report).toMatchObject({ duplicated: 0, misreported: 0, lost: 0 });
     expect(report.verdicts.hung).toBe(0);
   });
@@ -79,4 +82,4 @@ describeNative('auto-pipelining', () => {
     expect(error).toMatchObject({ code: 'ERR_REDIS_TIMEOUT', outcome: 'unknown' });
     expect(performance.now() - startedMs).toBeLessThan(1000);
   });
-});
+}
