@@ -50,7 +50,7 @@ function row(
         operation,
         variants,
         close: async () => {
-          for (const { close } of opened) await close();
+          for (const each of opened) await each.close();
         },
       };
     },

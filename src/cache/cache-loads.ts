@@ -132,7 +132,7 @@ export class CacheLoads {
       return this.loadAlone(plan, fallback);
     }
     this.loadWhenAnswered(plan, token, asking);
-    return this.serveStale(fallback!);
+    return this.serveStale(plan, fallback!);
   }
 
   private async proceed<T>(plan: LoadPlan<T>, flight: Flight<T>, token: string, asked: Asked): Promise<T> {
@@ -141,10 +141,10 @@ export class CacheLoads {
     this.core.observers.recorder.count('misses');
     if (found && this.isRevalidated(plan, found)) {
       if (role === 'lead') this.load(plan, token, asked).value.catch(() => undefined);
-      return this.serveStale(found);
+      return this.serveStale(plan, found);
     }
     const stale = found && this.isGraceful(plan, found) ? found : undefined;
-    if (role === 'backoff') return stale ? this.serveStale(stale) : this.loadAlone(plan, undefined);
+    if (role === 'backoff') return stale ? this.serveStale(plan, stale) : this.loadAlone(plan, undefined);
     if (role === 'wait') return this.inTime(plan, this.waitFor(plan, flight, token), stale);
     const load = this.load(plan, token, asked);
     flight.verdict = load.verdict;
@@ -208,11 +208,11 @@ export class CacheLoads {
       const value = limitMs === 0 ? await work : await raceTimeout(work, limitMs);
       if (value !== TIMED_OUT) return value;
     } catch (error) {
-      if (stale && !(error instanceof UnreachableError)) return this.serveStale(stale);
+      if (stale && !(error instanceof UnreachableError)) return this.serveStale(plan, stale);
       throw error;
     }
     if (!plan.options.backgroundCompletion) load?.abort();
-    if (stale) return this.serveStale(stale);
+    if (stale) return this.serveStale(plan, stale);
     throw new CacheLoaderTimeoutError(limitMs);
   }
 
@@ -342,7 +342,7 @@ export class CacheLoads {
       .catch(() => undefined);
   }
 
-  private serveStale<T>(stale: FoundValue): T {
+  private serveStale<T>(_plan: LoadPlan<T>, stale: FoundValue): T {
     this.core.observers.recorder.count('staleHits');
     return stale.value as T;
   }

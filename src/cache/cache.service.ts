@@ -156,6 +156,7 @@ export class CacheService {
    *
    * @throws {ConfigurationError} when the key is unusable
    */
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as in `get`, the caller's word
   peek<T = unknown>(key: CacheKey): T | undefined {
     return this.parts.core.memory?.fresh(this.place(key).key)?.value as T | undefined;
   }

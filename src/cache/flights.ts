@@ -59,7 +59,7 @@ export class Flights {
       if (this.running.get(key) === flight) this.running.delete(key);
     };
     flight.value = start(flight);
-    this.running.set(key, flight as Flight<unknown>);
+    this.running.set(key, flight);
     flight.value.then(land, land);
     return flight;
   }
