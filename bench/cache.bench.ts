@@ -50,7 +50,7 @@ function row(
         operation,
         variants,
         close: async () => {
-          for (const { close } of opened) await close();
+          for (const each of opened) await each.close();
         },
       };
     },
@@ -229,4 +229,31 @@ const invalidation = row(
   },
 );
 
-export const cacheBenches: readonly Bench[] = [memoryHit, redisHit, readMany, write, invalidation];
+const LOAD_MS = 5;
+const load = (): Promise<number> => new Promise((resolve) => setTimeout(resolve, LOAD_MS, 1));
+
+const handOver = row(
+  `hand-over of a load of ${LOAD_MS} ms to a waiter of another application`,
+  { sequential: 100, concurrent: 500 },
+  async (app, keep) => {
+    const loader = keep(await openOwn(app.url, { memory: false })).cache;
+    const waiter = keep(await openOwn(app.url, { memory: false })).cache;
+    let run = 0;
+    return [
+      { name: 'the load alone', run: load },
+      {
+        name: 'CacheService.getOrSet, waiting',
+        run: async () => {
+          const key = `hand-over-${(run += 1)}`;
+          const loading = new Promise<void>((begun) => {
+            void loader.getOrSet(key, () => (begun(), load()));
+          });
+          await loading;
+          await waiter.getOrSet(key, neverLoaded);
+        },
+      },
+    ];
+  },
+);
+
+export const cacheBenches: readonly Bench[] = [memoryHit, redisHit, readMany, write, invalidation, handOver];

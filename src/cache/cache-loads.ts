@@ -14,7 +14,7 @@ import { Lease, LoadTokens } from './lease.js';
 import { lifetimeOf } from './lifetime.js';
 import { LoadContext, type CacheLoader, type StaleValue } from './loader.js';
 import { raceTimeout, TIMED_OUT } from './race-timeout.js';
-import { toEntry, type LoadRole, type RemoteLead, type RemoteRead } from './remote-tier.js';
+import { ROLES, toEntry, type LoadRole, type RawLead } from './remote-tier.js';
 
 /** What is to be loaded, and how. */
 export interface LoadPlan<T> extends EntryPlace {
@@ -122,13 +122,17 @@ export class CacheLoads {
     const fallback = this.fallback(plan);
     try {
       const asked = fallback ? await raceTimeout(asking, plan.options.staleTimeoutMs) : await asking;
-      if (asked !== TIMED_OUT) return await this.proceed(plan, flight, token, asked);
+      if (asked !== TIMED_OUT) {
+        const { role, found } = asked;
+        if (role === 'fresh' && found) return this.hit(plan, found);
+        return await this.proceed(plan, flight, token, asked);
+      }
     } catch (error) {
       if (!(error instanceof UnreachableError)) throw error;
       return this.loadAlone(plan, fallback);
     }
     this.loadWhenAnswered(plan, token, asking);
-    return this.serveStale(fallback!);
+    return this.serveStale(plan, fallback!);
   }
 
   private async proceed<T>(plan: LoadPlan<T>, flight: Flight<T>, token: string, asked: Asked): Promise<T> {
@@ -137,10 +141,10 @@ export class CacheLoads {
     this.core.observers.recorder.count('misses');
     if (found && this.isRevalidated(plan, found)) {
       if (role === 'lead') this.load(plan, token, asked).value.catch(() => undefined);
-      return this.serveStale(found);
+      return this.serveStale(plan, found);
     }
     const stale = found && this.isGraceful(plan, found) ? found : undefined;
-    if (role === 'backoff') return stale ? this.serveStale(stale) : this.loadAlone(plan, undefined);
+    if (role === 'backoff') return stale ? this.serveStale(plan, stale) : this.loadAlone(plan, undefined);
     if (role === 'wait') return this.inTime(plan, this.waitFor(plan, flight, token), stale);
     const load = this.load(plan, token, asked);
     flight.verdict = load.verdict;
@@ -155,6 +159,10 @@ export class CacheLoads {
   ): Promise<T> {
     // Something is there that this cache cannot read: only a load replaces it.
     if (!found) return this.proceed(plan, flight, token, await this.ask(plan, token, true));
+    return this.hit(plan, found);
+  }
+
+  private hit<T>(plan: LoadPlan<T>, found: FoundValue): T {
     this.core.observers.recorder.count('hits');
     if (this.isDue(plan.options, found)) this.refresh(plan);
     return found.value as T;
@@ -200,11 +208,11 @@ export class CacheLoads {
       const value = limitMs === 0 ? await work : await raceTimeout(work, limitMs);
       if (value !== TIMED_OUT) return value;
     } catch (error) {
-      if (stale && !(error instanceof UnreachableError)) return this.serveStale(stale);
+      if (stale && !(error instanceof UnreachableError)) return this.serveStale(plan, stale);
       throw error;
     }
     if (!plan.options.backgroundCompletion) load?.abort();
-    if (stale) return this.serveStale(stale);
+    if (stale) return this.serveStale(plan, stale);
     throw new CacheLoaderTimeoutError(limitMs);
   }
 
@@ -276,8 +284,9 @@ export class CacheLoads {
     try {
       const { bucket, key } = place;
       const lead = await this.core.remote.lead(bucket, key, { token, leaseMs, force: false, timeoutMs });
-      if (lead.role !== 'lead') return undefined;
-      return new Lease(this.core, place, { token, stampUs: lead.detail, leaseMs, timeoutMs });
+      const [, , role, stampUs] = lead;
+      if (role !== 1 || stampUs === undefined) return undefined;
+      return new Lease(this.core, place, { token, stampUs, leaseMs, timeoutMs });
     } catch (error) {
       noteFailure(this.core.observers, 'read', 'readFailures', error);
       return undefined;
@@ -295,7 +304,7 @@ export class CacheLoads {
     const { timeoutMs, leaseMs } = options;
     const before = options.memory ? this.core.memory?.find(key) : undefined;
     const ticket = options.memory ? this.core.memory?.begin(key) : undefined;
-    let lead: RemoteLead;
+    let lead: RawLead;
     let isUnchanged = false;
     try {
       const mark = before?.entry.mark;
@@ -311,22 +320,20 @@ export class CacheLoads {
     }
     observers.log.succeeded('read');
     const copy = ticket && { ticket, isUnchanged, before };
-    return {
-      role: lead.role,
-      detail: lead.detail,
-      found: await receive(this.core, plan, lead.nowUs, lead.entry, copy),
-    };
+    const [nowUs, entry, role = 0, detail = 0] = lead;
+    const received = receive(this.core, plan, nowUs, toEntry(entry), copy);
+    const found = received instanceof Promise ? await received : received;
+    return { role: ROLES[role], detail, found };
   }
 
   /** Without agreement between processes each takes the lease from the other; the last one is kept. */
-  private async askAlone<T>(plan: LoadPlan<T>, token: string, force: boolean): Promise<RemoteLead> {
+  private async askAlone<T>(plan: LoadPlan<T>, token: string, force: boolean): Promise<RawLead> {
     const { remote } = this.core;
     const { bucket, key, options } = plan;
     const [nowUs, raw] = await remote.read(bucket, key, options.timeoutMs);
-    const read = { nowUs, entry: toEntry(raw) };
-    if (!force && isFresh(read)) return { ...read, role: 'fresh', detail: 0 };
+    if (!force && isFresh(nowUs, raw)) return [nowUs, raw];
     const stampUs = await remote.claim(bucket, key, token, ALONE_LEASE_MS, options.timeoutMs);
-    return { ...read, role: 'lead', detail: stampUs };
+    return [nowUs, raw, 1, stampUs];
   }
 
   private loadWhenAnswered<T>(plan: LoadPlan<T>, token: string, asking: Promise<Asked>): void {
@@ -335,7 +342,7 @@ export class CacheLoads {
       .catch(() => undefined);
   }
 
-  private serveStale<T>(stale: FoundValue): T {
+  private serveStale<T>(_plan: LoadPlan<T>, stale: FoundValue): T {
     this.core.observers.recorder.count('staleHits');
     return stale.value as T;
   }
@@ -356,8 +363,8 @@ export class CacheLoads {
   }
 }
 
-function isFresh({ entry, nowUs }: RemoteRead): boolean {
-  const stored = entry instanceof Buffer ? StoredEntry.parse(entry) : undefined;
+function isFresh(nowUs: number, raw: Buffer | null | 1): boolean {
+  const stored = Buffer.isBuffer(raw) ? StoredEntry.parse(raw) : undefined;
   return stored !== undefined && stored.softUs > nowUs;
 }
 

@@ -10,6 +10,7 @@ export interface CacheManagerWrapOptions<T> {
 
 /** A value with its end, as `wrap` gives it with `raw: true`. */
 export interface CacheManagerRaw<T> {
+  /** The value. */
   value: T;
   /** Milliseconds since the Unix epoch. */
   expires?: number;
@@ -17,7 +18,9 @@ export interface CacheManagerRaw<T> {
 
 /** One entry of {@link CacheManager.mset}. */
 export interface CacheManagerItem<T> {
+  /** Its key. */
   key: string;
+  /** Its value. */
   value: T;
   /** Milliseconds. */
   ttl?: number;

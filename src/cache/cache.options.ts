@@ -27,7 +27,7 @@ export type CacheCoherence = 'auto' | 'tracking' | 'pubsub' | 'none';
 
 /** How stored values are made smaller. */
 export interface CompressionOptions {
-  /** @default 'gzip' */
+  /** How. brotli is smaller and slower. @default 'gzip' */
   algorithm?: 'gzip' | 'brotli';
   /** Encoded bytes from which on a value is compressed. 256 bytes to 512 MiB. @default 16_384 */
   threshold?: number;

@@ -33,18 +33,23 @@ export interface CacheLoadOptions extends CacheEntryOptions {
 
 /** One entry of `CacheService.setMany`. */
 export interface CacheManyEntry extends CacheSetOptions {
+  /** Key of the entry. */
   readonly key: CacheKey;
+  /** What is written. */
   readonly value: {} | null;
 }
 
 /** One entry of `CacheService.warmup`. */
 export interface CacheWarmupEntry<T = unknown> extends CacheLoadOptions {
+  /** Key of the entry. */
   readonly key: CacheKey;
+  /** Called when no fresh value is there. */
   readonly loader: CacheLoader<T>;
 }
 
 /** A value with what is known about it. */
 export interface CacheEntry<T> {
+  /** The value; shared, do not change it. */
   readonly value: T;
   /** When it was loaded or set, by the server's clock, to a tenth of a second. */
   readonly createdAt: Date;
@@ -54,6 +59,7 @@ export interface CacheEntry<T> {
   readonly isStale: boolean;
   /** Where it was found. */
   readonly tier: 'memory' | 'redis';
+  /** Tags it was written with. */
   readonly tags: readonly string[];
 }
 
@@ -156,6 +162,7 @@ export class CacheService {
    *
    * @throws {ConfigurationError} when the key is unusable
    */
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as in `get`, the caller's word
   peek<T = unknown>(key: CacheKey): T | undefined {
     return this.parts.core.memory?.fresh(this.place(key).key)?.value as T | undefined;
   }

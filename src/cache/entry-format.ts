@@ -1,5 +1,6 @@
 /** What a source says about the version of its answer; handed back to the next load. */
 export interface EntryValidators {
+  /** As the source gave it. */
   readonly etag?: string;
   /** Milliseconds since the Unix epoch. */
   readonly lastModified?: number;

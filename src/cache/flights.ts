@@ -55,10 +55,12 @@ export class Flights {
       value: undefined as unknown as Promise<T>,
       verdict: 'unknown',
     };
-    flight.value = start(flight).finally(() => {
+    const land = (): void => {
       if (this.running.get(key) === flight) this.running.delete(key);
-    });
-    this.running.set(key, flight as Flight<unknown>);
+    };
+    flight.value = start(flight);
+    this.running.set(key, flight);
+    flight.value.then(land, land);
     return flight;
   }
 }

@@ -9,6 +9,7 @@ export type CacheLoader<T> = (context: LoaderContext<T>) => T | Promise<T>;
 
 /** The value that was there before, when it is still kept. */
 export interface StaleValue<T> extends EntryValidators {
+  /** The value; shared, do not change it. */
   readonly value: T;
 }
 

@@ -14,21 +14,14 @@ import type { ServerIdentity } from './server-identity.js';
 /** Role of a caller that asked to load: `lead` loads, `wait` for another, `backoff`: nobody for now. */
 export type LoadRole = 'fresh' | 'lead' | 'wait' | 'backoff';
 
-/** A read: the server's clock in microseconds, and the entry; `'same'` when the caller's copy is right. */
-export interface RemoteRead {
-  readonly nowUs: number;
-  readonly entry: Buffer | 'same' | undefined;
-}
-
-/** As {@link RemoteRead}, unopened: `1` stands for `'same'`. */
+/** Answer to a read: the server's clock in microseconds, and the entry; 1 when the caller's copy is right. */
 export type RawRead = [nowUs: number, entry: Buffer | null | 1];
 
-/** Answer to a caller that asked to load. */
-export interface RemoteLead extends RemoteRead {
-  readonly role: LoadRole;
-  /** Stamp of the load for `lead`, milliseconds that `wait` and `backoff` last. */
-  readonly detail: number;
-}
+/**
+ * Answer to a caller that asked to load: with its role, if the entry is not fresh, comes the stamp of the
+ * load for `lead`, and for `wait` and `backoff` the milliseconds that they last.
+ */
+export type RawLead = [nowUs: number, entry: Buffer | null | 1, role?: 1 | 2 | 3, detail?: number];
 
 /** How long an entry lives. */
 export interface Lifetime {
@@ -137,17 +130,15 @@ export class RemoteTier {
     return { nowUs, entries };
   }
 
-  /** Reads an entry, or takes the right to load it. */
-  async lead(
+  /** Reads an entry, or takes the right to load it. The reply is as the script gives it. */
+  lead(
     bucket: Bucket,
     key: string,
     options: { token: string; leaseMs: number; force: boolean; timeoutMs: number; mark?: Buffer | undefined },
-  ): Promise<RemoteLead> {
+  ): Promise<RawLead> {
     const { token, leaseMs, force, timeoutMs, mark } = options;
     const parts = [bucket.state, key, bucket.lease(key), token, leaseMs, force ? 1 : 0, mark ?? NO_MARK];
-    const reply = await this.run('cache.lead', scripts.LEAD, bucket, 3, parts, timeoutMs, true);
-    const [nowUs, entry, role, detail = 0] = reply;
-    return { nowUs, entry: toEntry(entry), role: ROLES[role ?? 0], detail };
+    return this.run('cache.lead', scripts.LEAD, bucket, 3, parts, timeoutMs, true);
   }
 
   /** Writes what was loaded. @returns whether it was not overtaken */
@@ -328,7 +319,8 @@ export class RemoteTier {
   }
 }
 
-const ROLES: Readonly<Record<0 | 1 | 2 | 3, LoadRole>> = Object.freeze({
+/** Roles by the number the script answers; none stands for 0. */
+export const ROLES: Readonly<Record<0 | 1 | 2 | 3, LoadRole>> = Object.freeze({
   0: 'fresh',
   1: 'lead',
   2: 'wait',

@@ -86,7 +86,7 @@ export class ValueCodec {
   private encodeCustom(value: unknown, codec: CacheCodec): EncodedValue {
     const bytes: unknown = codec.encode(value);
     if (typeof bytes === 'string' || bytes instanceof Uint8Array || isBytes(bytes)) {
-      return { flags: CODEC.custom, bytes: bytes as string | Uint8Array };
+      return { flags: CODEC.custom, bytes };
     }
     throw new CacheEncodeError(typeof value);
   }

@@ -6,7 +6,9 @@ import type { CacheSetOptions } from './cache.service.js';
 
 /** One value on its way to the store. */
 export interface WriteBehindItem<T> {
+  /** Key as it was put. */
   readonly key: CacheKey;
+  /** The value, merged from all that were put. */
   readonly value: T;
 }
 

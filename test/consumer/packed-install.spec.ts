@@ -11,7 +11,7 @@ const NEST_11 = {
   '@nestjs/platform-express': '11.2.10',
   '@nestjs/bullmq': '11.0.5',
 };
-const ALL_OK = ['.', './embedded', './cache', './rate-limit', './queue', './health'].map(
+const ALL_OK = ['.', './embedded', './cache', './testing', './rate-limit', './queue', './health'].map(
   (name) => `OK ${name}`,
 );
 
@@ -58,13 +58,14 @@ if (offline) process.stderr.write(`skipped: the packed package is not installed,
 
   it('needs an optional peer only for the subpath it belongs to', async () => {
     const { output } = await node(
-      ['imports.mjs', '.', './cache', './rate-limit', './embedded', './queue', './health'],
+      ['imports.mjs', '.', './cache', './testing', './rate-limit', './embedded', './queue', './health'],
       projects.bare,
     );
 
     expect(lines(output)).toEqual([
       'OK .',
       'OK ./cache',
+      'OK ./testing',
       'OK ./rate-limit',
       'OK ./embedded',
       expect.stringMatching(/^ERR_MODULE_NOT_FOUND \.\/queue: Cannot find package '.*bullmq'/),

@@ -59,16 +59,16 @@ describeNative('CacheService after its server has changed', () => {
     const seen: unknown[] = [];
 
     const old = await set.killMaster();
-    let isOver = false;
+    const over = new AbortController();
     const watching = (async () => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         seen.push(...(await readAll()));
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
     })();
     await set.promoted(old);
     await eventually('the new primary takes writes', () => cache.set('after', 'new'));
-    isOver = true;
+    over.abort();
     await watching;
 
     expect(await readAll()).toEqual(Array.from({ length: 50 }, () => undefined));

@@ -46,7 +46,7 @@ function behaviour(place: () => RedisModuleOptions): void {
 
   async function open(options: CacheOptions = {}): Promise<CacheService> {
     const module = await createModule({
-      redis: { ...place(), keyPrefix } as Parameters<typeof createModule>[0]['redis'],
+      redis: { ...place(), keyPrefix },
       imports: [CacheModule.forRoot(options), CacheModule.forFeature('named', { ttl: '1s', jitter: 0 })],
     });
     modules.push(module);

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { Fleet, type FleetMember, type Stampede } from '../support/cache-fleet.js';
 import { eventually } from '../support/eventually.js';

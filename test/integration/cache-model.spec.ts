@@ -1,6 +1,6 @@
 import type { TestingModule } from '@nestjs/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { CacheModule, CacheService, type CacheOptions } from 'rednest/cache';
 import { createModule, inject } from '../support/app.js';
 import { describeNative } from '../support/needs.js';

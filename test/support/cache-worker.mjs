@@ -73,12 +73,14 @@ const methods = {
   stats: () => cache.stats(),
 };
 
-process.on('message', async (/** @type {Command} */ { id, method, args }) => {
+async function answer(/** @type {Command} */ { id, method, args }) {
   try {
     process.send?.({ id, value: await methods[method]?.(...args) });
   } catch (error) {
     process.send?.({ id, error: String(error) });
   }
-});
+}
+
+process.on('message', (/** @type {Command} */ command) => void answer(command));
 process.on('disconnect', () => process.exit(0));
 process.send?.({ event: 'ready' });

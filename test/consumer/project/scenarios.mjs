@@ -69,6 +69,23 @@ const SCENARIOS = {
     await app.close();
   },
 
+  async './testing'(load) {
+    const { NestFactory } = await load('@nestjs/core');
+    const { Module } = await load('@nestjs/common');
+    const { CacheService } = await load('rednest/cache');
+    const { CacheTestbed, CacheTestingModule } = await load('rednest/testing');
+    class AppModule {}
+    Module({ imports: [CacheTestingModule.forRoot()] })(AppModule);
+    const app = await NestFactory.createApplicationContext(AppModule, { logger: false, abortOnError: false });
+
+    await app.get(CacheService).getOrSet('k', async () => 1);
+    await app.get(CacheTestbed).settled();
+
+    assert.equal(app.get(CacheTestbed).loads, 1);
+    assert.equal(await app.get(CacheService).get('k'), 1);
+    await app.close();
+  },
+
   async './rate-limit'(load) {
     const { Controller, Get } = await load('@nestjs/common');
     const { APP_GUARD } = await load('@nestjs/core');
