@@ -158,7 +158,7 @@ export class CacheService {
    */
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as in `get`, the caller's word
   peek<T = unknown>(key: CacheKey): T | undefined {
-    return this.parts.core.memory?.fresh(this.place(key).key)?.value as T | undefined;
+    return this.parts.core.memory?.fresh(this.place(key).key, this.view)?.value as T | undefined;
   }
 
   /**
@@ -416,7 +416,7 @@ export class CacheService {
 
   private inMemory(place: EntryPlace) {
     const { memory, observers } = this.parts.core;
-    const copy = memory?.fresh(place.key);
+    const copy = memory?.fresh(place.key, place.view);
     if (copy) {
       observers.recorder.count('hits');
       observers.recorder.count('memoryHits');
