@@ -178,7 +178,7 @@ export class CacheService {
    * @throws {ConfigurationError} when the key or an option is unusable
    */
   async set(key: CacheKey, value: {} | null, options?: CacheSetOptions): Promise<boolean> {
-    return this.parts.writes.write(this.place(key), 'set', value, this.resolve(options));
+    return this.parts.writes.write(this.place(key), 'set', value, this.resolveWrite(options));
   }
 
   /**
@@ -189,7 +189,7 @@ export class CacheService {
    * @throws {ConfigurationError} when the key or an option is unusable
    */
   async add(key: CacheKey, value: {} | null, options?: CacheSetOptions): Promise<boolean> {
-    return this.parts.writes.write(this.place(key), 'add', value, this.resolve(options));
+    return this.parts.writes.write(this.place(key), 'add', value, this.resolveWrite(options));
   }
 
   /**
@@ -357,7 +357,7 @@ export class CacheService {
     writer: (value: T) => T | undefined | void | Promise<T | undefined | void>,
     options?: CacheSetOptions,
   ): Promise<T> {
-    return this.parts.writeThrough.write(this.place(key), value, writer, this.resolve(options));
+    return this.parts.writeThrough.write(this.place(key), value, writer, this.resolveWrite(options));
   }
 
   /**
@@ -450,6 +450,13 @@ export class CacheService {
 
   private resolve(options: CacheEntryOptions | undefined): ResolvedEntryOptions {
     return resolveEntryOptions(options, this.defaults);
+  }
+
+  /** Who gives a time to live with a value means that value, be it `null`. */
+  private resolveWrite(options: CacheSetOptions | undefined): ResolvedEntryOptions {
+    const resolved = this.resolve(options);
+    if (options?.ttl === undefined || options.notFoundTtl !== undefined) return resolved;
+    return { ...resolved, notFoundTtlMs: undefined };
   }
 
   private places(keys: readonly CacheKey[]): EntryPlace[] {
