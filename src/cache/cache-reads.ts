@@ -43,7 +43,10 @@ export class CacheReads {
 
   /** A plain GET, whose answer is checked here. */
   private async readLocally(place: EntryPlace, state: LocalState, timeoutMs: number): Promise<RawRead> {
-    const raw = await this.core.remote.readRaw(place.bucket, place.key, timeoutMs);
+    const { bucket, key } = place;
+    const raw = await this.core.remote.readRaw(bucket, key, timeoutMs);
+    // An invalidation was heard of meanwhile: the copy does not know of it.
+    if (this.core.states?.of(bucket) !== state) return this.core.remote.read(bucket, key, timeoutMs);
     const entry = raw && StoredEntry.parse(raw);
     if (!entry) return [state.nowUs, raw];
     const judgement = state.judge(entry);
