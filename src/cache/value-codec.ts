@@ -64,9 +64,7 @@ export class ValueCodec {
    * @returns a promise for a value that is compressed; it rejects when it cannot be read, or is too large
    */
   decompress(flags: number, bytes: Buffer): Buffer | Promise<Buffer> {
-    const limit = { maxOutputLength: this.maxBytes };
-    if (flags & GZIP) return gunzipBytes(bytes, limit);
-    return flags & BROTLI ? brotliBytes(bytes, limit) : bytes;
+    return flags & (GZIP | BROTLI) ? this.unpack(flags, bytes) : bytes;
   }
 
   /**
@@ -86,6 +84,11 @@ export class ValueCodec {
         if (this.custom) return this.custom.decode(bytes);
     }
     throw new TypeError('The entry was written by another codec');
+  }
+
+  private async unpack(flags: number, bytes: Buffer): Promise<Buffer> {
+    const limit = { maxOutputLength: this.maxBytes };
+    return flags & GZIP ? gunzipBytes(bytes, limit) : brotliBytes(bytes, limit);
   }
 
   private encodeCustom(value: unknown, codec: CacheCodec): EncodedValue {
