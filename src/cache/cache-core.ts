@@ -6,7 +6,7 @@ import type { CacheCounters, CacheRecorder } from './cache-recorder.js';
 import { StoredEntry, type EntryValidators } from './entry-format.js';
 import type { Flights } from './flights.js';
 import type { LocalStates } from './local-states.js';
-import type { MemoryCopy, MemoryTier, ReadTicket } from './memory-tier.js';
+import type { CopyContext, MemoryCopy, MemoryTier, ReadTicket } from './memory-tier.js';
 import type { PendingWrites } from './pending-writes.js';
 import type { RemoteTier } from './remote-tier.js';
 import type { ValueCodec } from './value-codec.js';
@@ -94,10 +94,10 @@ export function receive(
   if (entry === 'same') return confirmCopy(core, nowUs, copy);
   if (entry === undefined) core.memory?.drop(place.key);
   const decoded = entry && decode(core, place, nowUs, entry);
-  if (!(decoded instanceof Promise)) return settle(core, place, nowUs, decoded, copy);
+  if (!(decoded instanceof Promise)) return settle(core, decoded, copy);
   return decoded.then(
-    (found) => settle(core, place, nowUs, found, copy),
-    () => settle(core, place, nowUs, noteCorrupt(core.observers), copy),
+    (found) => settle(core, found, copy),
+    () => settle(core, noteCorrupt(core.observers), copy),
   );
 }
 
@@ -116,7 +116,9 @@ function decode(
     const read = (plain: Buffer): StoredValue | undefined => {
       const value = codec.decode(flags, plain);
       if (value === undefined) return noteCorrupt(core.observers);
-      return new StoredValue(value, stored, nowUs, stored.size - bytes.length + plain.length);
+      const signals = signalsOf(place.bucket, stored.tags);
+      const size = stored.size - bytes.length + plain.length;
+      return new StoredValue(value, stored, { nowUs, signals, reader: place.view, size });
     };
     const plain = codec.decompress(flags, bytes);
     return plain instanceof Promise ? plain.then(read) : read(plain);
@@ -127,8 +129,6 @@ function decode(
 
 function settle(
   core: CacheCore,
-  place: EntryPlace,
-  nowUs: number,
   found: StoredValue | undefined,
   copy: CopyOrder | undefined,
 ): FoundValue | undefined {
@@ -137,10 +137,8 @@ function settle(
     core.memory.end(copy.ticket);
     return undefined;
   }
-  const { stored, size } = found;
-  const signals = signalsOf(place.bucket, stored.tags);
   try {
-    core.memory.keep(copy.ticket, found.value, stored, { nowUs, signals, reader: place.view, size });
+    core.memory.keep(copy.ticket, found.value, found.stored, found.context);
   } catch {
     // Too deep to be frozen: it is answered, and not kept.
   }
@@ -157,14 +155,12 @@ class StoredValue implements FoundValue {
   constructor(
     readonly value: unknown,
     readonly stored: StoredEntry,
-    nowUs: number,
-    /** Bytes of the entry, its value decompressed. */
-    readonly size: number,
+    readonly context: CopyContext,
   ) {
     // Read at once, because they may be unreadable, and a caller of this has no use for an error.
     this.validators = stored.validators;
     this.softUs = stored.softUs;
-    this.staleForUs = nowUs - this.softUs;
+    this.staleForUs = context.nowUs - this.softUs;
   }
 
   get stampUs(): number {
