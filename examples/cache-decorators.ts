@@ -1,7 +1,7 @@
 import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { RedisModule } from 'rednest';
-import { Cacheable, CacheConfig, CacheMethodsModule, CacheModule, Caching } from 'rednest/cache';
+import { Cacheable, CacheConfig, CacheModule, Caching } from 'rednest/cache';
 import { EmbeddedRedis } from 'rednest/embedded';
 
 interface Article {
@@ -42,7 +42,6 @@ class Articles {
     RedisModule.forRoot({ app: 'articles', embedded: EmbeddedRedis }),
     CacheModule.forRoot(),
     CacheModule.forFeature('articles'),
-    CacheMethodsModule,
   ],
   providers: [Articles],
 })

@@ -1,7 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD } from '@nestjs/core';
 import { RedisModule, type EmbeddedEngine } from 'rednest';
-import { CacheMethodsModule, CacheModule } from 'rednest/cache';
+import { CacheModule } from 'rednest/cache';
 import { QueueModule } from 'rednest/queue';
 import { RateLimitGuard, RateLimitModule } from 'rednest/rate-limit';
 import { ActivitiesModule } from './activities/activities.module.js';
@@ -39,7 +39,6 @@ export class AppModule {
           ...(env['REDIS_APP_NAME'] ? {} : { app: 'campaigns' }),
         }),
         CacheModule.forRoot(),
-        CacheMethodsModule,
         RateLimitModule.forRoot({ defaultPolicies: routePolicies(settings.rateLimit) }),
         QueueModule.forRoot({ role }),
         HealthModule,

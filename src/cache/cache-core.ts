@@ -3,10 +3,10 @@ import type { WakeUpChannel } from '../redis/index.js';
 import type { Bucket, CacheSpace } from './cache-key.js';
 import type { CacheLog, CacheOperation } from './cache-log.js';
 import type { CacheCounters, CacheRecorder } from './cache-recorder.js';
-import { StoredEntry } from './entry-format.js';
+import { StoredEntry, type EntryValidators } from './entry-format.js';
 import type { Flights } from './flights.js';
 import type { LocalStates } from './local-states.js';
-import type { MemoryCopy, MemoryTier, ReadTicket } from './memory-tier.js';
+import type { CopyContext, MemoryCopy, MemoryTier, ReadTicket } from './memory-tier.js';
 import type { PendingWrites } from './pending-writes.js';
 import type { RemoteTier } from './remote-tier.js';
 import type { ValueCodec } from './value-codec.js';
@@ -74,14 +74,15 @@ export function noteFailure(
 /** A copy that may be kept, or confirmed, with what the server answered. */
 export interface CopyOrder {
   readonly ticket: ReadTicket;
-  readonly isUnchanged: boolean;
   readonly before?: MemoryCopy | undefined;
 }
 
 /**
- * Reads what the server answered; keeps a copy in memory when that is allowed.
+ * Reads what the server answered; keeps a copy in memory when that is allowed. The ticket is handed back
+ * here, in every case.
  *
- * @returns a promise only for a value that is compressed: reads are many, and each promise costs
+ * @returns a promise only for a value that is compressed: reads are many, and each promise costs. It does
+ * not reject
  */
 export function receive(
   core: CacheCore,
@@ -90,55 +91,76 @@ export function receive(
   entry: Buffer | 'same' | undefined,
   copy?: CopyOrder,
 ): FoundValue | undefined | Promise<FoundValue | undefined> {
-  if (entry === undefined) {
-    core.memory?.drop(place.key);
-    return undefined;
-  }
   if (entry === 'same') return confirmCopy(core, nowUs, copy);
-  const stored = StoredEntry.parse(entry);
-  if (!stored) return noteCorrupt(core.observers);
-  if (stored.version !== place.view.version) return undefined;
+  if (entry === undefined) core.memory?.drop(place.key);
+  const decoded = entry && decode(core, place, nowUs, entry);
+  if (!(decoded instanceof Promise)) return settle(core, decoded, copy);
+  return decoded.then(
+    (found) => settle(core, found, copy),
+    () => settle(core, noteCorrupt(core.observers), copy),
+  );
+}
+
+function decode(
+  core: CacheCore,
+  place: EntryPlace,
+  nowUs: number,
+  raw: Buffer,
+): StoredValue | undefined | Promise<StoredValue | undefined> {
   try {
-    const value = place.view.codec.decode(stored.flags, stored.bytes);
-    if (!(value instanceof Promise)) return finish(core, place, nowUs, stored, value, copy);
-    return value.then(
-      (decoded: unknown) => finish(core, place, nowUs, stored, decoded, copy),
-      () => noteCorrupt(core.observers),
-    );
+    const stored = StoredEntry.parse(raw);
+    if (!stored) return noteCorrupt(core.observers);
+    if (stored.version !== place.view.version) return undefined;
+    const { codec } = place.view;
+    const { flags, bytes } = stored;
+    const read = (plain: Buffer): StoredValue | undefined => {
+      const value = codec.decode(flags, plain);
+      if (value === undefined) return noteCorrupt(core.observers);
+      const signals = signalsOf(place.bucket, stored.tags);
+      const size = stored.size - bytes.length + plain.length;
+      return new StoredValue(value, stored, { nowUs, signals, reader: place.view, size });
+    };
+    const plain = codec.decompress(flags, bytes);
+    return plain instanceof Promise ? plain.then(read) : read(plain);
   } catch {
     return noteCorrupt(core.observers);
   }
 }
 
-function finish(
+function settle(
   core: CacheCore,
-  place: EntryPlace,
-  nowUs: number,
-  stored: StoredEntry,
-  value: unknown,
+  found: StoredValue | undefined,
   copy: CopyOrder | undefined,
 ): FoundValue | undefined {
-  if (value === undefined) return noteCorrupt(core.observers);
-  if (copy && core.memory) {
-    const signals = signalsOf(place.bucket, stored.tags);
-    core.memory.keep(copy.ticket, value, stored, { nowUs, signals, isSuspect: !copy.isUnchanged });
+  if (!copy || !core.memory) return found;
+  if (!found) {
+    core.memory.end(copy.ticket);
+    return undefined;
   }
-  return new StoredValue(value, stored, nowUs);
+  try {
+    core.memory.keep(copy.ticket, found.value, found.stored, found.context);
+  } catch {
+    // Too deep to be frozen: it is answered, and not kept.
+  }
+  return found;
 }
 
-/** A value from Redis. What is stored beside it is read when somebody asks, which is rare. */
+/** A value from Redis. Most of what is stored beside it is read when somebody asks, which is rare. */
 class StoredValue implements FoundValue {
   readonly tier = 'redis';
+  private readonly validators: EntryValidators;
   readonly softUs: number;
   readonly staleForUs: number;
 
   constructor(
     readonly value: unknown,
-    private readonly stored: StoredEntry,
-    nowUs: number,
+    readonly stored: StoredEntry,
+    readonly context: CopyContext,
   ) {
+    // Read at once, because they may be unreadable, and a caller of this has no use for an error.
+    this.validators = stored.validators;
     this.softUs = stored.softUs;
-    this.staleForUs = nowUs - this.softUs;
+    this.staleForUs = context.nowUs - this.softUs;
   }
 
   get stampUs(): number {
@@ -154,11 +176,11 @@ class StoredValue implements FoundValue {
   }
 
   get etag(): string | undefined {
-    return this.stored.validators.etag;
+    return this.validators.etag;
   }
 
   get lastModified(): number | undefined {
-    return this.stored.validators.lastModified;
+    return this.validators.lastModified;
   }
 }
 
@@ -170,15 +192,16 @@ export function signalsOf(bucket: Bucket, tags: readonly string[]): readonly str
 /** A copy as a found value. */
 export function foundInMemory(copy: MemoryCopy): FoundValue {
   const { value, entry } = copy;
-  const { stampUs, softUs, loadMs, tags } = entry;
+  const { stampUs, softUs, loadMs, tags, validators } = entry;
+  const { etag, lastModified } = validators;
   const staleForUs = (performance.now() - copy.softAtMs) * 1000;
-  return { value, stampUs, softUs, staleForUs, loadMs, tags, tier: 'memory' };
+  return { value, stampUs, softUs, staleForUs, loadMs, tags, tier: 'memory', etag, lastModified };
 }
 
 function confirmCopy(core: CacheCore, nowUs: number, copy: CopyOrder | undefined): FoundValue | undefined {
+  // Without a copy no mark was sent, and the server does not answer this.
   if (!copy?.before || !core.memory) return undefined;
-  const confirmed = core.memory.confirm(copy.ticket, copy.before, nowUs, !copy.isUnchanged);
-  return foundInMemory(confirmed);
+  return foundInMemory(core.memory.confirm(copy.ticket, copy.before, nowUs));
 }
 
 function noteCorrupt(observers: CacheObservers): undefined {

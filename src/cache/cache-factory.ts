@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
 import { ConnectionRegistry, type DrainRegistry, type KeyspaceRegistry } from '../redis/index.js';
 import type { CacheCore } from './cache-core.js';
 import { CACHE_KEYSPACES, CacheSpace } from './cache-key.js';
@@ -22,12 +23,18 @@ import { MemoryTier } from './memory-tier.js';
 import { PendingWrites } from './pending-writes.js';
 import { RemoteTier } from './remote-tier.js';
 import { ServerIdentity } from './server-identity.js';
-import { ValueCodec } from './value-codec.js';
+import { ValueCodec, type CacheCodec } from './value-codec.js';
 import { WriteBehind, type WriteBehindHost, type WriteBehindOptions } from './write-behind.js';
 import { WriteThrough } from './write-through.js';
 
 /** Buckets of a namespace on a Cluster. */
 const CLUSTER_BUCKETS = 16;
+
+/**
+ * Namespaces whose buckets views share. One that falls out, as with a namespace per tenant, is made again
+ * when it is asked for, and compared with the server again.
+ */
+const MAX_SPACES = 1_000;
 
 /** What the factory takes from `RedisModule`. */
 export interface CacheSurroundings {
@@ -90,16 +97,26 @@ function createCore(options: ResolvedCacheOptions, registry: ConnectionRegistry,
 
 /** Views by namespace; those of one namespace share its buckets, and what is known about them. */
 function createViews(options: ResolvedCacheOptions, registry: ConnectionRegistry) {
-  const spaces = new Map<string, CacheSpace>();
+  const spaces = new LRUCache<string, CacheSpace>({ max: MAX_SPACES });
+  const codecs = new WeakMap<CacheCodec, ValueCodec>();
   const prefix = registry.configuration.keyPrefix;
   const { isCluster } = registry.client(options.connection);
   const buckets = options.buckets ?? (isCluster ? CLUSTER_BUCKETS : 1);
-  const ownCodec = new ValueCodec(options.codec, options.compression);
+  const valueCodec = (codec: CacheCodec | undefined): ValueCodec =>
+    new ValueCodec(codec, options.compression, options.maxDecompressedBytes);
+  const ownCodec = valueCodec(options.codec);
+  /** One for each codec: copies in memory are told apart by it. */
+  const codecOf = (input: CacheCodec | undefined): ValueCodec => {
+    const codec = resolveCodec(input);
+    if (codec === undefined || codec === options.codec) return ownCodec;
+    let known = codecs.get(codec);
+    if (!known) codecs.set(codec, (known = valueCodec(codec)));
+    return known;
+  };
   return (name: string, input: CacheNamespaceOptions | undefined): CacheViewSettings => {
     let space = spaces.get(name);
     if (!space) spaces.set(name, (space = new CacheSpace(prefix, name, buckets)));
-    const codec =
-      input?.codec === undefined ? ownCodec : new ValueCodec(resolveCodec(input.codec), options.compression);
+    const codec = codecOf(input?.codec);
     const version = input?.version === undefined ? options.version : resolveVersion(input.version);
     return { view: { space, codec, version }, defaults: resolveEntryOptions(input, options.entry) };
   };

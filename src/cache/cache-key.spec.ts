@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { slotOf } from '../redis/index.js';
-import { Bucket, CacheSpace, entryId, trackedPrefix, type CacheKey } from './cache-key.js';
+import { Bucket, CacheSpace, EMPTY_TEXT, entryId, trackedPrefix, type CacheKey } from './cache-key.js';
 
 function cacheKey(prefix: string, namespace: string, key: CacheKey): string {
   const id = entryId(key);
@@ -37,6 +37,12 @@ describe('cacheKey', () => {
   it('treats text, a single part and a number alike', () => {
     expect(cacheKey('p', 'n', ['42'])).toBe(cacheKey('p', 'n', '42'));
     expect(cacheKey('p', 'n', [42])).toBe(cacheKey('p', 'n', '42'));
+  });
+
+  it('tells empty text from what it could be taken for', () => {
+    const keys = [['m', EMPTY_TEXT], ['m', '~e'], ['m', 'e'], ['m'], ['m', EMPTY_TEXT, EMPTY_TEXT]];
+
+    expect(new Set(keys.map((key) => cacheKey('p', 'n', key))).size).toBe(keys.length);
   });
 
   it.each<[string, unknown]>([

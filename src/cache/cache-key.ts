@@ -93,9 +93,17 @@ export function entryId(key: CacheKey): string {
   return id;
 }
 
+/**
+ * Stands for empty text in a key that is made from the arguments of a method, where it is a value like any
+ * other. In a key that is written by hand it is more likely an id that is missing.
+ */
+export const EMPTY_TEXT = Symbol('empty text') as unknown as string;
+
 /** A missing id must not turn into a key that everybody without an id shares. */
 function escapePart(part: unknown): string {
   if (typeof part === 'number' && Number.isFinite(part)) return String(part);
+  // No other part gives this: in all others a `~` is followed by a digit.
+  if (part === EMPTY_TEXT) return '~e';
   if (typeof part !== 'string') throw unusable(`a part is ${part === null ? 'null' : typeof part}`);
   if (PLAIN.test(part)) return part;
   if (part === '') throw unusable('a part is empty');

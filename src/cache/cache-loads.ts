@@ -302,10 +302,9 @@ export class CacheLoads {
     const { remote, observers } = this.core;
     const { bucket, key, options } = plan;
     const { timeoutMs, leaseMs } = options;
-    const before = options.memory ? this.core.memory?.find(key) : undefined;
+    const before = options.memory ? this.core.memory?.find(key, plan.view) : undefined;
     const ticket = options.memory ? this.core.memory?.begin(key) : undefined;
     let lead: RawLead;
-    let isUnchanged = false;
     try {
       const mark = before?.entry.mark;
       lead =
@@ -313,13 +312,12 @@ export class CacheLoads {
           ? await this.askAlone(plan, token, force)
           : await remote.lead(bucket, key, { token, leaseMs, force, timeoutMs, mark });
     } catch (error) {
+      if (ticket) this.core.memory!.end(ticket);
       noteFailure(observers, 'read', 'readFailures', error);
       throw new UnreachableError('Redis did not answer', { cause: error });
-    } finally {
-      if (ticket) isUnchanged = this.core.memory!.end(ticket);
     }
     observers.log.succeeded('read');
-    const copy = ticket && { ticket, isUnchanged, before };
+    const copy = ticket && { ticket, before };
     const [nowUs, entry, role = 0, detail = 0] = lead;
     const received = receive(this.core, plan, nowUs, toEntry(entry), copy);
     const found = received instanceof Promise ? await received : received;
@@ -349,8 +347,9 @@ export class CacheLoads {
 
   private fallback<T>(plan: LoadPlan<T>): FoundValue | undefined {
     if (!plan.options.memory || plan.force) return undefined;
-    const copy = this.core.memory?.find(plan.key);
-    const found = copy && foundInMemory(copy);
+    const copy = this.core.memory?.find(plan.key, plan.view);
+    // What has changed since is not to be answered, least of all to whoever changed it.
+    const found = copy && !copy.isSuspect ? foundInMemory(copy) : undefined;
     return found && (this.isGraceful(plan, found) || this.isRevalidated(plan, found)) ? found : undefined;
   }
 

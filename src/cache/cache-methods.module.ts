@@ -3,13 +3,11 @@ import { DiscoveryModule } from '@nestjs/core';
 import { MethodExplorer } from './method-explorer.js';
 
 /**
- * Makes `@Cacheable`, `@CachePut`, `@CacheEvict` and `@Caching` work. Needs `CacheModule`.
+ * Makes `@Cacheable`, `@CachePut`, `@CacheEvict` and `@Caching` work. `CacheModule` brings it; importing it again
+ * changes nothing.
  *
  * Nest takes the handlers of controllers before `onModuleInit`, and asks for middleware before that; a
  * module without HTTP is not asked, so both hooks are used. The second finds nothing left to do.
- *
- * @example
- * `@Module({ imports: [RedisModule.forRoot(), CacheModule.forRoot(), CacheMethodsModule] })`
  */
 @Module({ imports: [DiscoveryModule], providers: [MethodExplorer] })
 export class CacheMethodsModule implements NestModule, OnModuleInit {

@@ -2,7 +2,6 @@ import {
   foundInMemory,
   noteFailure,
   receive,
-  type CopyOrder,
   type CacheCore,
   type CacheView,
   type EntryPlace,
@@ -21,22 +20,21 @@ export class CacheReads {
   async one(place: EntryPlace, useMemory: boolean, timeoutMs: number): Promise<FoundValue | undefined> {
     const { remote, observers } = this.core;
     const memory = useMemory ? this.core.memory : undefined;
-    const before = memory?.find(place.key);
+    const before = memory?.find(place.key, place.view);
     const ticket = memory?.begin(place.key);
     let reply: RawRead;
-    let copy: CopyOrder | undefined;
     try {
       const local = this.core.states?.of(place.bucket);
       reply = local
         ? await this.readLocally(place, local, timeoutMs)
         : await remote.read(place.bucket, place.key, timeoutMs, before?.entry.mark);
     } catch (error) {
+      if (ticket) memory!.end(ticket);
       noteFailure(observers, 'read', 'readFailures', error);
       return undefined;
-    } finally {
-      if (memory && ticket) copy = { ticket, isUnchanged: memory.end(ticket), before };
     }
     observers.log.succeeded('read');
+    const copy = ticket && { ticket, before };
     const received = receive(this.core, place, reply[0], toEntry(reply[1]), copy);
     const found = received instanceof Promise ? await received : received;
     observers.recorder.count(found !== undefined && found.staleForUs < 0 ? 'hits' : 'misses');
@@ -45,7 +43,10 @@ export class CacheReads {
 
   /** A plain GET, whose answer is checked here. */
   private async readLocally(place: EntryPlace, state: LocalState, timeoutMs: number): Promise<RawRead> {
-    const raw = await this.core.remote.readRaw(place.bucket, place.key, timeoutMs);
+    const { bucket, key } = place;
+    const raw = await this.core.remote.readRaw(bucket, key, timeoutMs);
+    // An invalidation was heard of meanwhile: the copy does not know of it.
+    if (this.core.states?.of(bucket) !== state) return this.core.remote.read(bucket, key, timeoutMs);
     const entry = raw && StoredEntry.parse(raw);
     if (!entry) return [state.nowUs, raw];
     const judgement = state.judge(entry);
@@ -74,7 +75,7 @@ export class CacheReads {
     if (!memory) return [...places];
     const missing: EntryPlace[] = [];
     for (const place of places) {
-      const copy = memory.fresh(place.key);
+      const copy = memory.fresh(place.key, place.view);
       if (copy) found.set(place.key, foundInMemory(copy));
       else missing.push(place);
     }
@@ -93,7 +94,6 @@ export class CacheReads {
     const { remote, observers } = this.core;
     const memory = useMemory ? this.core.memory : undefined;
     const tickets = memory && group.map(({ key }) => memory.begin(key));
-    const unchanged: boolean[] = [];
     let reply: Awaited<ReturnType<typeof remote.readMany>>;
     try {
       reply = await remote.readMany(
@@ -102,10 +102,9 @@ export class CacheReads {
         timeoutMs,
       );
     } catch (error) {
+      for (const ticket of tickets ?? []) memory!.end(ticket);
       noteFailure(observers, 'read', 'readFailures', error);
       return;
-    } finally {
-      if (memory && tickets) unchanged.push(...tickets.map((ticket) => memory.end(ticket)));
     }
     observers.log.succeeded('read');
     const { nowUs, entries } = reply;
@@ -113,7 +112,7 @@ export class CacheReads {
     for (const [index, place] of group.entries()) {
       const entry = entries[index] ?? undefined;
       const ticket = tickets?.[index];
-      const copy = ticket && { ticket, isUnchanged: unchanged[index]! };
+      const copy = ticket && { ticket };
       const received = receive(this.core, place, nowUs, entry, copy);
       const value = received instanceof Promise ? await received : received;
       if (!value || value.staleForUs >= 0) continue;

@@ -1,5 +1,6 @@
 import { ConfigurableModuleBuilder, Module, type DynamicModule } from '@nestjs/common';
 import { ConnectionRegistry, DrainRegistry, KeyspaceRegistry } from '../redis/index.js';
+import { CacheMethodsModule } from './cache-methods.module.js';
 import { createCache } from './cache-factory.js';
 import { resolveCacheOptions, type CacheNamespaceOptions, type CacheOptions } from './cache.options.js';
 import { CacheService } from './cache.service.js';
@@ -21,13 +22,14 @@ const { ConfigurableModuleClass, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
     .build();
 
 /**
- * Provides {@link CacheService}. Needs `RedisModule`; does not wait for its server, because the
+ * Provides {@link CacheService}, and makes the caching decorators work. Needs `RedisModule`; does not wait for its server, because the
  * cache works without one.
  *
  * @example
  * `@Module({ imports: [RedisModule.forRoot(), CacheModule.forRoot({ ttl: 'short' })] })`
  */
 @Module({
+  imports: [CacheMethodsModule],
   providers: [
     {
       provide: CacheService,

@@ -69,6 +69,11 @@ export interface CacheOptions extends Omit<CacheNamespaceOptions, 'memory'> {
   buckets?: number;
   /** Whether large values are compressed; `false`: never. @default false */
   compression?: CompressionOptions | false;
+  /**
+   * Bytes a compressed value may grow to when it is read; larger ones are misses, and are not compressed
+   * when they are written. 1 KiB to 512 MiB. @default 67_108_864 (64 MiB)
+   */
+  maxDecompressedBytes?: number;
 }
 
 /** {@link CacheOptions} after checking, every value present. */
@@ -84,6 +89,7 @@ export interface ResolvedCacheOptions {
   /** `undefined`: by the kind of server. */
   readonly buckets: number | undefined;
   readonly compression: Readonly<Required<CompressionOptions>> | undefined;
+  readonly maxDecompressedBytes: number;
 }
 
 /** {@link MemoryOptions} after checking. */
@@ -103,6 +109,7 @@ export const CACHE_DEFAULTS = Object.freeze({
   tagCheck: 'server',
   memory: Object.freeze({ maxEntries: 10_000, maxBytes: 64 * 1024 * 1024, ttl: '5m' }),
   compression: Object.freeze({ algorithm: 'gzip', threshold: 16_384 }),
+  maxDecompressedBytes: 64 * 1024 * 1024,
 } as const);
 
 /**
@@ -127,6 +134,10 @@ export function resolveCacheOptions(input: CacheOptions = {}): ResolvedCacheOpti
       input.buckets === undefined ? undefined : integer(input.buckets, 'buckets', 1, 256),
     ),
     compression: checked(faults, () => resolveCompression(input.compression)),
+    maxDecompressedBytes: checked(faults, () => {
+      const { maxDecompressedBytes = CACHE_DEFAULTS.maxDecompressedBytes } = input;
+      return integer(maxDecompressedBytes, 'maxDecompressedBytes', 1024, 512 * 1024 ** 2);
+    }),
   };
   if (faults.length > 0) throw new ConfigurationError(faults);
   return Object.freeze(resolved) as ResolvedCacheOptions;

@@ -19,7 +19,7 @@ export const ADOPT: LuaScript<
   [number, number]
 > = Object.freeze({
   name: 'adopt',
-  sha1: '08264b8e315c83dddd226b0e162cde3f953dbabc',
+  sha1: 'c332a1d85a78258fa13309795099f5f4846495ed',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -28,10 +28,12 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local LOAD_US = 3600000000
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 local stamp = now
 if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
+if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
 redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
 else
@@ -81,7 +83,7 @@ export const CLAIM: LuaScript<
   number
 > = Object.freeze({
   name: 'claim',
-  sha1: '714851f61eee05ce34abe9afb29d66e2fded856a',
+  sha1: 'b1b2f546f9f6cfbeb654f44a7f1a3c63ee331636',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -90,10 +92,12 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local LOAD_US = 3600000000
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 local stamp = now
 if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
+if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
 redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
 else
@@ -122,7 +126,7 @@ return next_stamp(KEYS[1], server_now(), 0)`,
 
 /**
  * Writes what was loaded, unless it has been overtaken: by a write or delete of the key, which took the
- * lease away, or by an invalidation of one of its tags.
+ * lease away, or by an invalidation of one of its tags; or it took so long that those are forgotten.
  *
  * KEYS[1] state: hash of the bucket
  * KEYS[2] entry: entry
@@ -152,7 +156,7 @@ export const FILL: LuaScript<
   [number, number]
 > = Object.freeze({
   name: 'fill',
-  sha1: '6974e179b3d77240fd98ecf92e7180be978b4855',
+  sha1: '6995204ac9d69f30226a285e43cf65006fc69255',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -161,10 +165,12 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local LOAD_US = 3600000000
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 local stamp = now
 if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
+if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
 redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
 else
@@ -199,6 +205,7 @@ local function entry_tags(raw, fields)
 local at = TAGS_AT
 for _ = 1, string.byte(raw, 32) do
 local length = string.byte(raw, at)
+if not length or at + length > #raw then return nil end
 fields[#fields + 1] = 't:' .. string.sub(raw, at + 1, at + length)
 at = at + length + 1
 end
@@ -207,19 +214,20 @@ end
 local function usable(state_key, raw, now)
 if not is_entry(raw) then return raw end
 local fields = entry_tags(raw, { 'e', '*' })
+if not fields then return '' end
 local versions = redis.call('HMGET', state_key, unpack(fields))
 local stamp, soft = struct.unpack('<dd', raw, 3)
 if not versions[1] or stamp < tonumber(versions[1]) then return false end
-local is_expired = false
+local ended = soft
 for i = 2, #versions do
 if versions[i] then
 local deleted, expired = read_version(versions[i])
 if stamp <= deleted then return false end
-if stamp <= expired then is_expired = true end
+if stamp <= expired then ended = math.min(ended, expired, now) end
 end
 end
-if is_expired and soft > now then
-return string.sub(raw, 1, 10) .. struct.pack('<d', now) .. string.sub(raw, 19)
+if ended < soft then
+return string.sub(raw, 1, 10) .. struct.pack('<d', ended) .. string.sub(raw, 19)
 end
 return raw
 end
@@ -238,6 +246,7 @@ local holder = redis.call('GET', KEYS[3])
 if not holder or string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then return { now, 0 } end
 redis.call('DEL', KEYS[3])
 if string.sub(holder, -1) == '+' then redis.call('PUBLISH', ARGV[6], KEYS[2]) end
+if tonumber(ARGV[2]) < now - LOAD_US then return { now, 0 } end
 local ttl, keep = tonumber(ARGV[3]), tonumber(ARGV[4])
 local life = ttl + keep
 local entry = entry_head(tonumber(ARGV[2]), now + ttl * 1000, now + life * 1000) .. ARGV[5]
@@ -261,7 +270,8 @@ return { now, 1 }`,
  *
  * Work: constant per tag, whatever the number of entries. Needs Redis 6.2.
  * A changed signal is news for as long as tracking takes to tell; its end is told as well, which does no harm.
- * Forgets tags whose last invalidation is older than any entry can be.
+ * Forgets tags whose last invalidation is older than any entry or load can be. Looks at more fields than a
+ * call adds, so that the state does not grow for ever.
  */
 export const INVALIDATE: LuaScript<
   readonly [state: string, ...signals: readonly string[]],
@@ -269,7 +279,7 @@ export const INVALIDATE: LuaScript<
   number
 > = Object.freeze({
   name: 'invalidate',
-  sha1: 'ff2e12d2e57072af6b4db0b5183f4e8b98116baf',
+  sha1: 'b0f3216bd2d6b03c58890374aeb89194d47d8fd2',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -278,10 +288,12 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local LOAD_US = 3600000000
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 local stamp = now
 if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
+if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
 redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
 else
@@ -306,8 +318,8 @@ return tonumber(deleted), tonumber(expired)
 end
 local SIGNAL_MS = 3600000
 local function forget_old(now)
-local keep = tonumber(redis.call('HGET', KEYS[1], 'k') or '0')
-local some = redis.call('HRANDFIELD', KEYS[1], 8, 'WITHVALUES')
+local keep = math.max(tonumber(redis.call('HGET', KEYS[1], 'k') or '0'), LOAD_US)
+local some = redis.call('HRANDFIELD', KEYS[1], math.max(8, 2 * #KEYS), 'WITHVALUES')
 for i = 1, #some, 2 do
 if string.sub(some[i], 1, 2) == 't:' then
 local deleted, expired = read_version(some[i + 1])
@@ -358,7 +370,7 @@ export const LEAD: LuaScript<
   [number, Buffer | null | 1, (1 | 2 | 3)?, number?]
 > = Object.freeze({
   name: 'lead',
-  sha1: '0ac4fa7b5161cd2c25494d726afd2d0da47f914a',
+  sha1: '7ae3c679a0a5895cecd6d68815efcbef5ec60c69',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -367,10 +379,12 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local LOAD_US = 3600000000
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 local stamp = now
 if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
+if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
 redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
 else
@@ -405,6 +419,7 @@ local function entry_tags(raw, fields)
 local at = TAGS_AT
 for _ = 1, string.byte(raw, 32) do
 local length = string.byte(raw, at)
+if not length or at + length > #raw then return nil end
 fields[#fields + 1] = 't:' .. string.sub(raw, at + 1, at + length)
 at = at + length + 1
 end
@@ -413,19 +428,20 @@ end
 local function usable(state_key, raw, now)
 if not is_entry(raw) then return raw end
 local fields = entry_tags(raw, { 'e', '*' })
+if not fields then return '' end
 local versions = redis.call('HMGET', state_key, unpack(fields))
 local stamp, soft = struct.unpack('<dd', raw, 3)
 if not versions[1] or stamp < tonumber(versions[1]) then return false end
-local is_expired = false
+local ended = soft
 for i = 2, #versions do
 if versions[i] then
 local deleted, expired = read_version(versions[i])
 if stamp <= deleted then return false end
-if stamp <= expired then is_expired = true end
+if stamp <= expired then ended = math.min(ended, expired, now) end
 end
 end
-if is_expired and soft > now then
-return string.sub(raw, 1, 10) .. struct.pack('<d', now) .. string.sub(raw, 19)
+if ended < soft then
+return string.sub(raw, 1, 10) .. struct.pack('<d', ended) .. string.sub(raw, 19)
 end
 return raw
 end
@@ -470,7 +486,7 @@ export const READ_MANY: LuaScript<
   [number, ...(Buffer | null)[]]
 > = Object.freeze({
   name: 'read-many',
-  sha1: '9dce46b2ad123677159380d669b1e9a7816225a4',
+  sha1: '0a58cae7e6d6dd0f15d319cb0cbeae82ee1c27a2',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -479,10 +495,12 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local LOAD_US = 3600000000
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 local stamp = now
 if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
+if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
 redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
 else
@@ -517,6 +535,7 @@ local function entry_tags(raw, fields)
 local at = TAGS_AT
 for _ = 1, string.byte(raw, 32) do
 local length = string.byte(raw, at)
+if not length or at + length > #raw then return nil end
 fields[#fields + 1] = 't:' .. string.sub(raw, at + 1, at + length)
 at = at + length + 1
 end
@@ -525,19 +544,20 @@ end
 local function usable(state_key, raw, now)
 if not is_entry(raw) then return raw end
 local fields = entry_tags(raw, { 'e', '*' })
+if not fields then return '' end
 local versions = redis.call('HMGET', state_key, unpack(fields))
 local stamp, soft = struct.unpack('<dd', raw, 3)
 if not versions[1] or stamp < tonumber(versions[1]) then return false end
-local is_expired = false
+local ended = soft
 for i = 2, #versions do
 if versions[i] then
 local deleted, expired = read_version(versions[i])
 if stamp <= deleted then return false end
-if stamp <= expired then is_expired = true end
+if stamp <= expired then ended = math.min(ended, expired, now) end
 end
 end
-if is_expired and soft > now then
-return string.sub(raw, 1, 10) .. struct.pack('<d', now) .. string.sub(raw, 19)
+if ended < soft then
+return string.sub(raw, 1, 10) .. struct.pack('<d', ended) .. string.sub(raw, 19)
 end
 return raw
 end
@@ -587,7 +607,7 @@ export const READ: LuaScript<
   [number, Buffer | null | 1]
 > = Object.freeze({
   name: 'read',
-  sha1: '1a54921e9c671a72dd93ab8543caeb94d609e969',
+  sha1: '21bd64961d57fe50b053a2a2d6b1ead242fe663c',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -596,10 +616,12 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local LOAD_US = 3600000000
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 local stamp = now
 if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
+if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
 redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
 else
@@ -634,6 +656,7 @@ local function entry_tags(raw, fields)
 local at = TAGS_AT
 for _ = 1, string.byte(raw, 32) do
 local length = string.byte(raw, at)
+if not length or at + length > #raw then return nil end
 fields[#fields + 1] = 't:' .. string.sub(raw, at + 1, at + length)
 at = at + length + 1
 end
@@ -642,19 +665,20 @@ end
 local function usable(state_key, raw, now)
 if not is_entry(raw) then return raw end
 local fields = entry_tags(raw, { 'e', '*' })
+if not fields then return '' end
 local versions = redis.call('HMGET', state_key, unpack(fields))
 local stamp, soft = struct.unpack('<dd', raw, 3)
 if not versions[1] or stamp < tonumber(versions[1]) then return false end
-local is_expired = false
+local ended = soft
 for i = 2, #versions do
 if versions[i] then
 local deleted, expired = read_version(versions[i])
 if stamp <= deleted then return false end
-if stamp <= expired then is_expired = true end
+if stamp <= expired then ended = math.min(ended, expired, now) end
 end
 end
-if is_expired and soft > now then
-return string.sub(raw, 1, 10) .. struct.pack('<d', now) .. string.sub(raw, 19)
+if ended < soft then
+return string.sub(raw, 1, 10) .. struct.pack('<d', ended) .. string.sub(raw, 19)
 end
 return raw
 end
@@ -721,7 +745,7 @@ export const REMOVE: LuaScript<
   number
 > = Object.freeze({
   name: 'remove',
-  sha1: '6ebbc207068dbe91d89690da4b31c98f031b779a',
+  sha1: '224b0b067799a736ca21c2910aefbb0b6ec566fc',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -730,10 +754,12 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local LOAD_US = 3600000000
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 local stamp = now
 if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
+if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
 redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
 else
@@ -768,6 +794,7 @@ local function entry_tags(raw, fields)
 local at = TAGS_AT
 for _ = 1, string.byte(raw, 32) do
 local length = string.byte(raw, at)
+if not length or at + length > #raw then return nil end
 fields[#fields + 1] = 't:' .. string.sub(raw, at + 1, at + length)
 at = at + length + 1
 end
@@ -776,19 +803,20 @@ end
 local function usable(state_key, raw, now)
 if not is_entry(raw) then return raw end
 local fields = entry_tags(raw, { 'e', '*' })
+if not fields then return '' end
 local versions = redis.call('HMGET', state_key, unpack(fields))
 local stamp, soft = struct.unpack('<dd', raw, 3)
 if not versions[1] or stamp < tonumber(versions[1]) then return false end
-local is_expired = false
+local ended = soft
 for i = 2, #versions do
 if versions[i] then
 local deleted, expired = read_version(versions[i])
 if stamp <= deleted then return false end
-if stamp <= expired then is_expired = true end
+if stamp <= expired then ended = math.min(ended, expired, now) end
 end
 end
-if is_expired and soft > now then
-return string.sub(raw, 1, 10) .. struct.pack('<d', now) .. string.sub(raw, 19)
+if ended < soft then
+return string.sub(raw, 1, 10) .. struct.pack('<d', ended) .. string.sub(raw, 19)
 end
 return raw
 end
@@ -879,7 +907,7 @@ export const WRITE: LuaScript<
   [number, number]
 > = Object.freeze({
   name: 'write',
-  sha1: '007853ec0ed515858549bb3783a8b66b43197ff3',
+  sha1: 'be844273735e4526d32da30080b35f225dd73c90',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -888,10 +916,12 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local LOAD_US = 3600000000
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 local stamp = now
 if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
+if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
 redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
 else
@@ -926,6 +956,7 @@ local function entry_tags(raw, fields)
 local at = TAGS_AT
 for _ = 1, string.byte(raw, 32) do
 local length = string.byte(raw, at)
+if not length or at + length > #raw then return nil end
 fields[#fields + 1] = 't:' .. string.sub(raw, at + 1, at + length)
 at = at + length + 1
 end
@@ -934,19 +965,20 @@ end
 local function usable(state_key, raw, now)
 if not is_entry(raw) then return raw end
 local fields = entry_tags(raw, { 'e', '*' })
+if not fields then return '' end
 local versions = redis.call('HMGET', state_key, unpack(fields))
 local stamp, soft = struct.unpack('<dd', raw, 3)
 if not versions[1] or stamp < tonumber(versions[1]) then return false end
-local is_expired = false
+local ended = soft
 for i = 2, #versions do
 if versions[i] then
 local deleted, expired = read_version(versions[i])
 if stamp <= deleted then return false end
-if stamp <= expired then is_expired = true end
+if stamp <= expired then ended = math.min(ended, expired, now) end
 end
 end
-if is_expired and soft > now then
-return string.sub(raw, 1, 10) .. struct.pack('<d', now) .. string.sub(raw, 19)
+if ended < soft then
+return string.sub(raw, 1, 10) .. struct.pack('<d', ended) .. string.sub(raw, 19)
 end
 return raw
 end

@@ -164,7 +164,7 @@ export class CacheService {
    */
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as in `get`, the caller's word
   peek<T = unknown>(key: CacheKey): T | undefined {
-    return this.parts.core.memory?.fresh(this.place(key).key)?.value as T | undefined;
+    return this.parts.core.memory?.fresh(this.place(key).key, this.view)?.value as T | undefined;
   }
 
   /**
@@ -184,7 +184,7 @@ export class CacheService {
    * @throws {ConfigurationError} when the key or an option is unusable
    */
   async set(key: CacheKey, value: {} | null, options?: CacheSetOptions): Promise<boolean> {
-    return this.parts.writes.write(this.place(key), 'set', value, this.resolve(options));
+    return this.parts.writes.write(this.place(key), 'set', value, this.resolveWrite(options));
   }
 
   /**
@@ -195,7 +195,7 @@ export class CacheService {
    * @throws {ConfigurationError} when the key or an option is unusable
    */
   async add(key: CacheKey, value: {} | null, options?: CacheSetOptions): Promise<boolean> {
-    return this.parts.writes.write(this.place(key), 'add', value, this.resolve(options));
+    return this.parts.writes.write(this.place(key), 'add', value, this.resolveWrite(options));
   }
 
   /**
@@ -363,7 +363,7 @@ export class CacheService {
     writer: (value: T) => T | undefined | void | Promise<T | undefined | void>,
     options?: CacheSetOptions,
   ): Promise<T> {
-    return this.parts.writeThrough.write(this.place(key), value, writer, this.resolve(options));
+    return this.parts.writeThrough.write(this.place(key), value, writer, this.resolveWrite(options));
   }
 
   /**
@@ -422,7 +422,7 @@ export class CacheService {
 
   private inMemory(place: EntryPlace) {
     const { memory, observers } = this.parts.core;
-    const copy = memory?.fresh(place.key);
+    const copy = memory?.fresh(place.key, place.view);
     if (copy) {
       observers.recorder.count('hits');
       observers.recorder.count('memoryHits');
@@ -456,6 +456,13 @@ export class CacheService {
 
   private resolve(options: CacheEntryOptions | undefined): ResolvedEntryOptions {
     return resolveEntryOptions(options, this.defaults);
+  }
+
+  /** Who gives a time to live with a value means that value, be it `null`. */
+  private resolveWrite(options: CacheSetOptions | undefined): ResolvedEntryOptions {
+    const resolved = this.resolve(options);
+    if (options?.ttl === undefined || options.notFoundTtl !== undefined) return resolved;
+    return { ...resolved, notFoundTtlMs: undefined };
   }
 
   private places(keys: readonly CacheKey[]): EntryPlace[] {

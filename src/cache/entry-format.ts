@@ -120,12 +120,18 @@ export class StoredEntry {
     return tags;
   }
 
-  /** What the source said about the version of the value. */
+  /**
+   * What the source said about the version of the value.
+   *
+   * @throws when they cannot be read
+   */
   get validators(): EntryValidators {
-    if (!(this.raw[30]! & HAS_VALIDATORS)) return {};
+    if (!(this.raw[30]! & HAS_VALIDATORS)) return NO_VALIDATORS;
     const at = this.afterTags;
     const length = this.raw.readUInt16LE(at);
-    return JSON.parse(this.raw.toString('utf8', at + 2, at + 2 + length)) as EntryValidators;
+    const validators: unknown = JSON.parse(this.raw.toString('utf8', at + 2, at + 2 + length));
+    if (typeof validators === 'object' && validators !== null) return validators as EntryValidators;
+    throw new TypeError('The validators of the entry are no object');
   }
 
   /** Encoded value; shares memory with the reply. */
@@ -145,3 +151,4 @@ export class StoredEntry {
 }
 
 const NO_TAGS: readonly string[] = Object.freeze([]);
+const NO_VALIDATORS: EntryValidators = Object.freeze({});

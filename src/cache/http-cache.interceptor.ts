@@ -10,17 +10,20 @@ import {
 import { HttpAdapterHost, ModuleRef } from '@nestjs/core';
 import { LRUCache } from 'lru-cache';
 import { lastValueFrom, of, type Observable } from 'rxjs';
+import { ConfigurationError } from '../common/index.js';
 import type { CacheKey } from './cache-key.js';
 import type { CacheEntry } from './cache.service.js';
 import { responseKey } from './http-cache-key.js';
-import { planRoute, type HttpCachePlan, type RoutePlan } from './http-cache.plan.js';
+import { CREDENTIALS, planRoute, type HttpCachePlan, type RoutePlan } from './http-cache.plan.js';
 import { HttpExchange } from './http-exchange.js';
 import {
   entityTag,
   fieldNames,
+  isForSharedCaches,
   matchesTag,
   refusalOf,
   RefusedResponse,
+  variesBeyond,
   type Refusal,
   type StoredResponse,
 } from './http-response.js';
@@ -44,12 +47,22 @@ interface CachedRequest {
 const PASS_MS = 10_000;
 const MAX_PASSED = 10_000;
 
+/** What to do about a response that is not kept, where that is rarely meant. */
+const ADVICE: Readonly<Partial<Record<Refusal, string>>> = Object.freeze({
+  body:
+    'returns an instance of a class, or another value that a cache would change; it is not cached. ' +
+    'Return plain objects, or bind the interceptor that serializes after HttpCacheInterceptor',
+  vary:
+    'sends a Vary with a request header that is not part of the key; it is not cached. ' +
+    'Name the header in the option "vary" of @HttpCache',
+});
+
 /**
  * Answers GET and HEAD requests of routes with `@HttpCache` from the cache; works the same on Express and
  * Fastify. Messages of WebSockets and microservices, and GraphQL, pass through untouched, as does every
  * route without the decorator.
  *
- * A response is shared by requests with equal method, route, path, query, declared headers and principal.
+ * A response is shared by requests with equal method, route, version, host, path, query, declared headers and principal.
  * Guards run before, so who may not see a response does not; pipes and the handler do not run on a hit.
  * Not kept: anything but status 200, streams, instances of classes, `undefined`, responses with
  * `Set-Cookie`, `Cache-Control: no-store | no-cache | private` or a `Vary` that is not declared. Requests
@@ -108,18 +121,29 @@ export class HttpCacheInterceptor implements NestInterceptor {
     plan: HttpCachePlan,
     exchange: HttpExchange,
   ): Promise<CachedRequest | undefined> {
-    const { method, url } = exchange;
+    const { method, host, url } = exchange;
     if (method !== 'GET' && method !== 'HEAD') return undefined;
+    if (variesBeyond(plan.knownVary, exchange)) {
+      this.warn(plan, 'vary');
+      return undefined;
+    }
     const principal = await this.principalOf(context, plan);
     if (principal === undefined && plan.principal !== 'anyone' && hasCredentials(exchange)) return undefined;
     const vary = plan.vary.map((name) => exchange.header(name));
-    const key = responseKey({ method, route: plan.route, url, vary, principal });
+    const { route, version } = plan;
+    const key = responseKey({ method, route, version, host, url, vary, principal });
     return { plan, exchange, context, next, key, principal };
   }
 
   private async principalOf(context: ExecutionContext, plan: HttpCachePlan): Promise<string | undefined> {
     if (plan.principal === 'anyone') return undefined;
-    return plan.principal ? plan.principal(context) : this.principal(context);
+    // Functions without types give what they have: a user that is missing must not become one of their own.
+    const principal: unknown = await (plan.principal ? plan.principal(context) : this.principal(context));
+    if (principal === undefined || principal === null || principal === '') return undefined;
+    if (typeof principal === 'string') return principal;
+    throw new ConfigurationError(
+      `The principal of ${plan.route} is of type ${typeof principal}; give text, or undefined for nobody`,
+    );
   }
 
   private async answer(request: CachedRequest): Promise<Observable<unknown>> {
@@ -149,7 +173,11 @@ export class HttpCacheInterceptor implements NestInterceptor {
     exchange.set('ETag', stored.etag);
     exchange.set('X-Cache', status);
     if (entry) exchange.set('Age', String(seconds(Date.now() - entry.createdAt.getTime())));
-    if (exchange.handlerHeader('cache-control') === undefined && !stored.headers['cache-control']) {
+    if (exchange.responseHeader('set-cookie') !== undefined) {
+      // Middleware has given this client a cookie: nobody else may get it from a cache on the way.
+      if (isForSharedCaches(exchange.responseHeader('cache-control')))
+        exchange.set('Cache-Control', 'private, no-cache');
+    } else if (exchange.handlerHeader('cache-control') === undefined && !stored.headers['cache-control']) {
       const maxAge = seconds(freshFor(plan, status, entry));
       const use = maxAge === 0 ? 'no-cache' : `max-age=${maxAge}`;
       exchange.set('Cache-Control', `${principal === undefined ? 'public' : 'private'}, ${use}`);
@@ -163,19 +191,22 @@ export class HttpCacheInterceptor implements NestInterceptor {
 
   /** Credentials decide whether, or from which entry, a request is answered; caches on the way must know. */
   private varyOf({ vary, principal }: HttpCachePlan, exchange: HttpExchange): string {
-    const credentials = principal === 'anyone' ? [] : ['authorization', 'cookie'];
+    const credentials = principal === 'anyone' ? [] : CREDENTIALS;
     const before = fieldNames(exchange.responseHeader('vary'));
     return [...new Set([...before, ...vary, ...credentials])].join(', ');
   }
 
   private refused({ plan, key }: CachedRequest, why: Refusal): void {
     this.passed.set(idOf(key), true);
-    if (why !== 'body' || this.warned.has(plan.route)) return;
-    this.warned.add(plan.route);
-    this.logger.warn(
-      `${plan.route} returns an instance of a class, or another value that a cache would change; it is not ` +
-        'cached. Return plain objects, or bind the interceptor that serializes after HttpCacheInterceptor',
-    );
+    this.warn(plan, why);
+  }
+
+  /** Once for each route: it would go on with every request. */
+  private warn({ route }: HttpCachePlan, why: Refusal): void {
+    const advice = ADVICE[why];
+    if (advice === undefined || this.warned.has(route)) return;
+    this.warned.add(route);
+    this.logger.warn(`${route} ${advice}`);
   }
 
   private plan(context: ExecutionContext): RoutePlan {
@@ -215,8 +246,8 @@ class ResponseLoad {
       this.own = { error };
       return context.skip(new RefusedResponse({ value: error }));
     }
-    const rules = { vary: plan.vary, hasPrincipal: principal !== undefined };
-    const why = refusalOf(exchange, body, before, rules);
+    const rules = { known: plan.knownVary, hasPrincipal: principal !== undefined };
+    const why = refusalOf(exchange, body, rules);
     if (why) {
       this.own = { value: body };
       this.onRefusal(why);
@@ -241,7 +272,7 @@ function isClientError(error: unknown): boolean {
 }
 
 function hasCredentials(exchange: HttpExchange): boolean {
-  return exchange.header('authorization') !== undefined || exchange.header('cookie') !== undefined;
+  return CREDENTIALS.some((name) => exchange.header(name) !== undefined);
 }
 
 function freshFor(plan: HttpCachePlan, status: CacheStatus, entry: CacheEntry<unknown> | undefined): number {

@@ -1,4 +1,4 @@
-import type { ExecutionContext } from '@nestjs/common';
+import { VERSION_NEUTRAL, type ExecutionContext } from '@nestjs/common';
 import { resolveTtl } from '../redis/index.js';
 import { NO_CACHE } from './cache.decorators.js';
 import type { CacheService } from './cache.service.js';
@@ -9,11 +9,15 @@ import { HTTP_CACHE, type HttpCacheOptions } from './http-cache.decorators.js';
 export interface HttpCachePlan {
   /** Class and handler, for keys and logs. */
   readonly route: string;
+  /** What `@Version` says about the route, as one text. */
+  readonly version: string | undefined;
   readonly cache: CacheService;
   readonly entry: CacheEntryOptions;
   readonly tags: HttpCacheOptions['tags'];
   /** Request headers that are part of the key, in lower case. */
   readonly vary: readonly string[];
+  /** What a response may name in `Vary`, in lower case; with anything else it is not kept. */
+  readonly knownVary: ReadonlySet<string>;
   readonly principal: HttpCacheOptions['principal'];
   readonly ttlMs: number;
   /** Time to live that every entry reaches, after the random shortening. */
@@ -29,6 +33,15 @@ export type RoutePlan = HttpCachePlan | 'never' | undefined;
 
 type Handler = ReturnType<ExecutionContext['getHandler']>;
 type Controller = ReturnType<ExecutionContext['getClass']>;
+
+/** Under which Nest keeps what `@Version` and `@Controller({ version })` say. */
+const VERSION = '__version__';
+
+/** The key has the principal, or there are none of these. */
+export const CREDENTIALS = ['authorization', 'cookie'] as const;
+
+/** CORS and compression set what depends on these anew for every request; the body does not. */
+const ELSEWHERE = ['origin', 'accept-encoding'] as const;
 
 /** Decorators whose answer is more than a body: redirect, template, event stream. */
 const OTHER_ANSWERS = ['__redirect__', '__renderTemplate__', '__sse__'];
@@ -49,29 +62,39 @@ export function planRoute(
   if (!onMethod && Reflect.getMetadata(NO_CACHE, controller)) return 'never';
   if (!onClass && !onMethod) return undefined;
   if (OTHER_ANSWERS.some((key) => Reflect.hasMetadata(key, handler))) return undefined;
-  return createPlan({ ...onClass, ...onMethod }, `${controller.name}.${handler.name}`, cacheOf);
+  const route = { name: `${controller.name}.${handler.name}`, version: versionOf(controller, handler) };
+  return createPlan({ ...onClass, ...onMethod }, route, cacheOf);
 }
 
 function createPlan(
   options: HttpCacheOptions,
-  route: string,
+  route: { readonly name: string; readonly version: string | undefined },
   cacheOf: (name: string | undefined, where: string) => CacheService,
 ): HttpCachePlan {
   const { cache, tags, vary = [], principal, maxAge, ttl = 'short', ...rest } = options;
   const entry: CacheEntryOptions = { ...rest, ttl };
   const { ttlMs, jitter, eagerRefresh } = resolveEntryOptions({ grace: 1, ...entry });
+  const names = vary.map((name) => name.toLowerCase());
   return Object.freeze({
-    route,
-    cache: cacheOf(cache, route),
+    route: route.name,
+    version: route.version,
+    cache: cacheOf(cache, route.name),
     entry,
     tags,
-    vary: vary.map((name) => name.toLowerCase()),
+    vary: names,
+    knownVary: new Set([...names, ...ELSEWHERE, ...(principal === 'anyone' ? [] : CREDENTIALS)]),
     principal,
     ttlMs,
     leastTtlMs: ttlMs * (1 - jitter),
     maxAgeMs: maxAge === undefined || maxAge === 0 ? maxAge : resolveTtl(maxAge, 'maxAge'),
     isEager: eagerRefresh !== false,
   });
+}
+
+function versionOf(controller: Controller, handler: Handler): string | undefined {
+  const version: unknown = Reflect.getMetadata(VERSION, handler) ?? Reflect.getMetadata(VERSION, controller);
+  if (version === undefined) return undefined;
+  return JSON.stringify([version].flat().map((one) => (one === VERSION_NEUTRAL ? null : one)));
 }
 
 function metadata(key: symbol, target: object): HttpCacheOptions | undefined {

@@ -36,6 +36,11 @@ export class HttpExchange {
     return String(this.adapter.getRequestMethod?.(this.request) ?? '').toUpperCase();
   }
 
+  /** Host the client asked for, without its port; behind a proxy as the framework is told to trust it. */
+  get host(): string {
+    return String(this.adapter.getRequestHostname?.(this.request) ?? '').toLowerCase();
+  }
+
   /** Path and query as the client sent them. */
   get url(): string {
     return String(this.adapter.getRequestUrl?.(this.request) ?? '');
@@ -88,9 +93,9 @@ export class HttpExchange {
     this.adapter.setHeader(this.response, name, value);
   }
 
-  /** The headers as they are now. */
+  /** The headers among those that are kept, as they are now. */
   snapshot(): HeaderSnapshot {
-    return new Map([...KEPT, 'vary', 'set-cookie'].map((name) => [name, this.responseHeader(name)]));
+    return new Map(KEPT.map((name) => [name, this.responseHeader(name)]));
   }
 
   /** What the handler has set since a snapshot, among the headers that are kept. */

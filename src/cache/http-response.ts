@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 import { digest } from './http-cache-key.js';
-import type { HeaderSnapshot, HttpExchange } from './http-exchange.js';
+import type { HttpExchange } from './http-exchange.js';
 
 /** A response as it is kept. */
 export interface StoredResponse {
@@ -27,13 +27,12 @@ export class RefusedResponse {
 /**
  * Why the response of a handler that has just run must not be kept; `undefined` when it may.
  *
- * @param before the headers before it ran
+ * @param rules `known`: request headers that the key, or whoever sets them, takes care of
  */
 export function refusalOf(
   exchange: HttpExchange,
   body: unknown,
-  before: HeaderSnapshot,
-  rules: { readonly vary: readonly string[]; readonly hasPrincipal: boolean },
+  rules: { readonly known: ReadonlySet<string>; readonly hasPrincipal: boolean },
 ): Refusal | undefined {
   if (exchange.isResponse(body)) return 'sent';
   if (exchange.isSent && !exchange.isAnswered) return 'sent';
@@ -42,7 +41,7 @@ export function refusalOf(
   if (!isPlainBody(body)) return 'body';
   if (exchange.responseHeader('set-cookie') !== undefined && !rules.hasPrincipal) return 'set-cookie';
   if (forbidsKeeping(exchange.handlerHeader('cache-control'), rules.hasPrincipal)) return 'cache-control';
-  return hasUndeclaredVary(exchange, before, rules.vary) ? 'vary' : undefined;
+  return variesBeyond(rules.known, exchange) ? 'vary' : undefined;
 }
 
 /** Validator of a body as it will be sent. Weak: a proxy may compress it. */
@@ -68,20 +67,21 @@ export function fieldNames(value: string | undefined): string[] {
     .filter((name) => name !== '');
 }
 
+/** Whether caches on the way may keep a response for anybody. */
+export function isForSharedCaches(cacheControl: string | undefined): boolean {
+  const directives = fieldNames(cacheControl).map((directive) => directive.split('=', 1)[0]);
+  return !directives.includes('private') && !directives.includes('no-store');
+}
+
 function forbidsKeeping(cacheControl: string | undefined, hasPrincipal: boolean): boolean {
   const directives = fieldNames(cacheControl).map((directive) => directive.split('=', 1)[0]);
   if (directives.includes('no-store') || directives.includes('no-cache')) return true;
   return directives.includes('private') && !hasPrincipal;
 }
 
-/** What middleware had set before is set for every request; what the handler adds, the key does not know. */
-function hasUndeclaredVary(
-  exchange: HttpExchange,
-  before: HeaderSnapshot,
-  declared: readonly string[],
-): boolean {
-  const known = new Set([...fieldNames(before.get('vary')), ...declared.map((name) => name.toLowerCase())]);
-  return fieldNames(exchange.handlerHeader('vary')).some((name) => !known.has(name));
+/** Whether `Vary`, from handler or middleware, names a request header beyond the known ones. */
+export function variesBeyond(known: ReadonlySet<string>, exchange: HttpExchange): boolean {
+  return fieldNames(exchange.responseHeader('vary')).some((name) => !known.has(name));
 }
 
 const MAX_DEPTH = 64;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { EMPTY_TEXT } from './cache-key.js';
 import { KeyTemplate } from './key-template.js';
 
 const key = (text: string, ...args: unknown[]) => new KeyTemplate(text, 'key of X.find').key(args);
@@ -15,6 +16,11 @@ describe('KeyTemplate', () => {
     expect(key('{0}:{1}', 'a:b', 'c')).toEqual(['a:b', 'c']);
     expect(key('{0}:{1}', 'a', 'b:c')).toEqual(['a', 'b:c']);
     expect(key('{0}', '{1}', 'secret')).toEqual(['{1}']);
+  });
+
+  it('takes empty text for a value', () => {
+    expect(key('find:{0}', '')).toEqual(['find', EMPTY_TEXT]);
+    expect(new KeyTemplate('find:{0}', 'tags').text([''])).toBe('find:');
   });
 
   it('names the placeholder that has no value', () => {

@@ -1,4 +1,5 @@
 import { ConfigurationError } from '../common/index.js';
+import { EMPTY_TEXT } from './cache-key.js';
 
 type Piece = string | { readonly index: number; readonly path: readonly string[]; readonly source: string };
 
@@ -25,12 +26,16 @@ export class KeyTemplate {
    * @throws {ConfigurationError} when a placeholder has no value
    */
   key(args: readonly unknown[]): string[] {
-    return this.parts.map((pieces) => pieces.map((piece) => this.fill(piece, args)).join(''));
+    return this.fillParts(args).map((part) => part || EMPTY_TEXT);
   }
 
   /** The filled text, for tags. */
   text(args: readonly unknown[]): string {
-    return this.key(args).join(':');
+    return this.fillParts(args).join(':');
+  }
+
+  private fillParts(args: readonly unknown[]): string[] {
+    return this.parts.map((pieces) => pieces.map((piece) => this.fill(piece, args)).join(''));
   }
 
   private fill(piece: Piece, args: readonly unknown[]): string {

@@ -5,6 +5,10 @@ import type { RemoteTier } from './remote-tier.js';
 
 /** Fields of a state that is copied at most. */
 const MAX_FIELDS = 5_000;
+/** After this long a copy is fetched anew: clocks run apart. In milliseconds. */
+const RENEW_MS = 5_000;
+/** How long a state that is too large to be copied is left alone, in milliseconds. */
+const TOO_LARGE_MS = 30_000;
 
 /** Copy of the state of a bucket: what was invalidated, and when, by the server's clock. */
 export class LocalState {
@@ -12,6 +16,8 @@ export class LocalState {
     private readonly fields: ReadonlyMap<string, string>,
     /** What to add to the monotonic clock to be at, or a little after, the server's, in microseconds. */
     private readonly offsetUs: number,
+    /** Monotonic time at which it was asked for, in milliseconds. */
+    readonly takenAtMs: number,
   ) {}
 
   /** The server's clock now, early by nothing and late by the way of one message at most. */
@@ -39,7 +45,9 @@ export class LocalState {
  * GET and checked here. There is none while changes are not heard of; the server checks then.
  */
 export class LocalStates implements ChangeListener {
-  private readonly states = new Map<Bucket, LocalState>();
+  private states = new WeakMap<Bucket, LocalState>();
+  /** Monotonic times until which buckets are not copied, in milliseconds. */
+  private readonly tooLargeUntilMs = new WeakMap<Bucket, number>();
   private readonly loading = new Set<Bucket>();
   private armed = false;
   private seq = 0;
@@ -50,7 +58,7 @@ export class LocalStates implements ChangeListener {
   of(bucket: Bucket): LocalState | undefined {
     if (!this.armed) return undefined;
     const state = this.states.get(bucket);
-    if (!state && !this.loading.has(bucket)) void this.load(bucket);
+    if (!this.loading.has(bucket) && this.isDue(bucket, state)) void this.load(bucket);
     return state;
   }
 
@@ -66,7 +74,7 @@ export class LocalStates implements ChangeListener {
 
   suspectAll(): void {
     this.seq += 1;
-    this.states.clear();
+    this.states = new WeakMap();
   }
 
   changed(): void {
@@ -77,14 +85,23 @@ export class LocalStates implements ChangeListener {
     this.suspectAll();
   }
 
+  private isDue(bucket: Bucket, state: LocalState | undefined): boolean {
+    const nowMs = performance.now();
+    if (state) return nowMs - state.takenAtMs >= RENEW_MS;
+    return nowMs >= (this.tooLargeUntilMs.get(bucket) ?? 0);
+  }
+
   private async load(bucket: Bucket): Promise<void> {
     const { seq } = this;
-    const sentAtUs = performance.now() * 1000;
+    const sentAtMs = performance.now();
     this.loading.add(bucket);
     try {
       const { nowUs, fields } = await this.remote().state(bucket, MAX_FIELDS);
-      if (seq === this.seq && fields.size > 0) {
-        this.states.set(bucket, new LocalState(fields, nowUs - sentAtUs));
+      if (fields.size === 0) {
+        this.states.delete(bucket);
+        this.tooLargeUntilMs.set(bucket, sentAtMs + TOO_LARGE_MS);
+      } else if (seq === this.seq) {
+        this.states.set(bucket, new LocalState(fields, nowUs - sentAtMs * 1000, sentAtMs));
       }
     } catch {
       // The server checks, if it can.

@@ -2,12 +2,20 @@ import { LRUCache } from 'lru-cache';
 import type { ChangeListener } from './change-listener.js';
 import { freezeDeep } from './freeze-deep.js';
 import type { ResolvedMemoryOptions } from './cache.options.js';
-import type { StoredEntry } from './entry-format.js';
+import type { EntryValidators, StoredEntry } from './entry-format.js';
+import type { ValueCodec } from './value-codec.js';
+
+/** How a cache reads its values: what it decoded is of no use to one that reads in another way. */
+export interface CopyReader {
+  readonly version: number;
+  readonly codec: ValueCodec;
+}
 
 /** A value in the memory of the process. */
 export interface MemoryCopy {
   readonly value: unknown;
   readonly entry: CopiedEntry;
+  readonly reader: CopyReader;
   /** Monotonic time until which it is served without asking the server, in milliseconds. */
   readonly trustedUntilMs: number;
   /** Monotonic end of freshness and of life, in milliseconds. */
@@ -30,6 +38,17 @@ export interface CopiedEntry {
   readonly softUs: number;
   readonly loadMs: number;
   readonly tags: readonly string[];
+  readonly validators: EntryValidators;
+}
+
+/** What a copy is kept with. */
+export interface CopyContext {
+  /** The server's clock with the answer. */
+  readonly nowUs: number;
+  readonly signals: readonly string[];
+  readonly reader: CopyReader;
+  /** Bytes of the entry, its value decompressed. */
+  readonly size: number;
 }
 
 /** A read on its way: what arrives may be kept only if nothing changed meanwhile. */
@@ -85,17 +104,17 @@ export class MemoryTier implements ChangeListener {
   }
 
   /** The copy that may be served now. */
-  fresh(key: string): MemoryCopy | undefined {
+  fresh(key: string, reader: CopyReader): MemoryCopy | undefined {
     if (!this.armed) return undefined;
-    const copy = this.copies.get(key);
+    const copy = this.copyFor(key, reader);
     if (copy === undefined || copy.isSuspect || copy.arming !== this.arming) return undefined;
     if (copy.trustedUntilMs <= performance.now()) return undefined;
     return copy.seq >= this.lastSignalSeq || this.survives(copy) ? copy : undefined;
   }
 
   /** The copy whether or not it may be served: to be compared with the server, or to fall back on. */
-  find(key: string): MemoryCopy | undefined {
-    const copy = this.copies.get(key);
+  find(key: string, reader: CopyReader): MemoryCopy | undefined {
+    const copy = this.copyFor(key, reader);
     if (copy === undefined) return undefined;
     if (copy.hardAtMs > performance.now() && this.survives(copy)) return copy;
     this.copies.delete(key);
@@ -120,29 +139,26 @@ export class MemoryTier implements ChangeListener {
   }
 
   /**
-   * Keeps a copy of what was read or written with a ticket that has been handed back.
-   *
-   * @param nowUs the server's clock with the answer
+   * Hands a ticket back, and keeps a copy of what was read with it. Both at once: a change that is heard of
+   * between them would go unnoticed.
    */
-  keep(
-    ticket: ReadTicket,
-    value: unknown,
-    entry: StoredEntry,
-    context: { nowUs: number; signals: readonly string[]; isSuspect: boolean },
-  ): void {
-    const { nowUs, signals, isSuspect } = context;
+  keep(ticket: ReadTicket, value: unknown, entry: StoredEntry, context: CopyContext): void {
+    const { nowUs, signals, reader, size } = context;
+    const isSuspect = !this.end(ticket);
     // Counted from the time of sending, so that a copy never outlives its entry.
     const softAtMs = ticket.sentAtMs + (entry.softUs - nowUs) / 1000;
     this.copies.set(
       ticket.key,
       {
         value: this.options.freeze ? freezeDeep(value) : value,
+        reader: { version: reader.version, codec: reader.codec },
         entry: {
           mark: entry.mark,
           stampUs: entry.stampUs,
           softUs: entry.softUs,
           loadMs: entry.loadMs,
           tags: entry.tags,
+          validators: entry.validators,
         },
         softAtMs,
         hardAtMs: ticket.sentAtMs + (entry.hardUs - nowUs) / 1000,
@@ -152,12 +168,13 @@ export class MemoryTier implements ChangeListener {
         isSuspect,
         arming: ticket.arming,
       },
-      { size: entry.size + OVERHEAD_BYTES },
+      { size: size + OVERHEAD_BYTES },
     );
   }
 
-  /** The server says a copy is still right. */
-  confirm(ticket: ReadTicket, copy: MemoryCopy, nowUs: number, isSuspect: boolean): MemoryCopy {
+  /** Hands a ticket back: the server says that the copy is still right. */
+  confirm(ticket: ReadTicket, copy: MemoryCopy, nowUs: number): MemoryCopy {
+    const isSuspect = !this.end(ticket);
     const softAtMs = ticket.sentAtMs + (copy.entry.softUs - nowUs) / 1000;
     const confirmed: MemoryCopy = {
       ...copy,
@@ -213,6 +230,11 @@ export class MemoryTier implements ChangeListener {
   /** Everything may have changed. */
   suspectAll(): void {
     this.arming += 1;
+  }
+
+  private copyFor(key: string, { version, codec }: CopyReader): MemoryCopy | undefined {
+    const copy = this.copies.get(key);
+    return copy?.reader.version === version && copy.reader.codec === codec ? copy : undefined;
   }
 
   private survives(copy: MemoryCopy): boolean {

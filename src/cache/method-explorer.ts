@@ -34,8 +34,8 @@ const BOUND_EARLY: readonly (readonly [key: string, kind: string])[] = [
 export class MethodExplorer {
   private readonly logger = new Logger('Cache');
   private readonly wrapped = new Set<object>();
-  /** Default keys begin with the name of a class; two classes of one name would share entries. */
-  private readonly owners = new Map<string, unknown>();
+  /** Default keys begin with the name of a class; two instances, or classes of one name, would share entries. */
+  private readonly owners = new Map<string, object>();
 
   constructor(
     @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
@@ -75,20 +75,22 @@ export class MethodExplorer {
       };
       const cache = namedCache(this.modules, options.cache, where);
       if (operation.kind === 'cacheable' && options.key === undefined)
-        this.own(`${cache.name}/${where}`, type);
+        this.own(`${cache.name}/${where}`, instance);
       return { ...operation, plan: new MethodPlan(place, options, cache) };
     });
     const call = cachedMethod(place, planned, this.logger);
     replace(instance, name, method, (...args) => call(args));
   }
 
-  private own(id: string, type: unknown): void {
-    const owner = this.owners.get(id) ?? type;
+  private own(id: string, instance: object): void {
+    const owner = this.owners.get(id) ?? instance;
     this.owners.set(id, owner);
-    if (owner === type) return;
+    if (owner === instance) return;
+    const isTwin = owner.constructor === instance.constructor;
     throw new ConfigurationError(
-      `${id.slice(id.indexOf('/') + 1)} exists in two classes of the same name, whose entries would meet; ` +
-        'give their @Cacheable a key',
+      `${id.slice(id.indexOf('/') + 1)} exists in two ` +
+        `${isTwin ? 'instances of its class' : 'classes of the same name'}, whose entries would meet; ` +
+        `give ${isTwin ? 'its' : 'their'} @Cacheable a key${isTwin ? ', or provide the class once' : ''}`,
     );
   }
 }

@@ -1,5 +1,5 @@
 import { ConfigurationError, isRednestError } from '../common/index.js';
-import type { CacheKey } from './cache-key.js';
+import { EMPTY_TEXT, type CacheKey } from './cache-key.js';
 import type { CacheService } from './cache.service.js';
 import { resolveEntryOptions, type CacheEntryOptions } from './entry.options.js';
 import { isKeyPart, KeyTemplate } from './key-template.js';
@@ -110,7 +110,7 @@ function defaultKey(where: string, args: readonly unknown[]): CacheKey {
   let length = args.length;
   while (length > 0 && args[length - 1] === undefined) length -= 1;
   const parts = args.slice(0, length);
-  if (parts.every(isKeyPart)) return [where, ...parts.map(String)];
+  if (parts.every(isKeyPart)) return [where, ...parts.map((part) => String(part) || EMPTY_TEXT)];
   throw new ConfigurationError(
     `${where} was called with arguments that are not text, numbers or booleans; give its decorator a key`,
   );

@@ -31,14 +31,13 @@ const gunzipBytes = promisify(gunzip);
 const brotliBytes = promisify(brotliDecompress);
 /** Highest brotli qualities cost more time than a cache saves. */
 const BROTLI_OPTIONS = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
-/** What a compressed value may grow to when it is read; more is not ours. */
-const MAX_OUTPUT = { maxOutputLength: 512 * 1024 * 1024 };
-
 /** Encodes and decodes the values of one cache. */
 export class ValueCodec {
   constructor(
     private readonly custom: CacheCodec | undefined,
     private readonly compression: Readonly<Required<CompressionOptions>> | undefined,
+    /** What a compressed value may grow to when it is read; more is not ours. */
+    private readonly maxBytes: number,
   ) {}
 
   /** @throws {CacheEncodeError} when the value has no representation */
@@ -46,7 +45,7 @@ export class ValueCodec {
     try {
       return this.custom ? this.encodeCustom(value, this.custom) : encodeDefault(value);
     } catch (cause) {
-      throw cause instanceof CacheEncodeError ? cause : new CacheEncodeError(typeof value, { cause });
+      throw refusal(value, cause);
     }
   }
 
@@ -54,17 +53,26 @@ export class ValueCodec {
   compress(encoded: EncodedValue): EncodedValue | Promise<EncodedValue> {
     const { compression } = this;
     if (!compression || encoded.bytes.length < compression.threshold) return encoded;
+    // It could not be read again.
+    if (Buffer.byteLength(encoded.bytes) > this.maxBytes) return encoded;
     return compress(encoded, compression.algorithm);
   }
 
   /**
-   * Reads a value.
+   * Makes the bytes of an entry what they were before {@link compress}.
    *
-   * @returns a promise for one that is compressed
-   * @throws when the bytes cannot be read; the promise rejects then
+   * @returns a promise for a value that is compressed; it rejects when it cannot be read, or is too large
+   */
+  decompress(flags: number, bytes: Buffer): Buffer | Promise<Buffer> {
+    return flags & (GZIP | BROTLI) ? this.unpack(flags, bytes) : bytes;
+  }
+
+  /**
+   * Reads a value from bytes that {@link decompress} gave.
+   *
+   * @throws when the bytes cannot be read
    */
   decode(flags: number, bytes: Buffer): unknown {
-    if (flags & (GZIP | BROTLI)) return this.decompress(flags, bytes);
     switch (flags & CODEC_BITS) {
       case CODEC.json:
         if (this.custom) break;
@@ -78,9 +86,9 @@ export class ValueCodec {
     throw new TypeError('The entry was written by another codec');
   }
 
-  private async decompress(flags: number, bytes: Buffer): Promise<unknown> {
-    const raw = flags & GZIP ? await gunzipBytes(bytes, MAX_OUTPUT) : await brotliBytes(bytes, MAX_OUTPUT);
-    return this.decode(flags & CODEC_BITS, raw);
+  private async unpack(flags: number, bytes: Buffer): Promise<Buffer> {
+    const limit = { maxOutputLength: this.maxBytes };
+    return flags & GZIP ? gunzipBytes(bytes, limit) : brotliBytes(bytes, limit);
   }
 
   private encodeCustom(value: unknown, codec: CacheCodec): EncodedValue {
@@ -90,6 +98,14 @@ export class ValueCodec {
     }
     throw new CacheEncodeError(typeof value);
   }
+}
+
+/** Errors of codecs hold the value they refuse, and may quote it: only where it stands is told. */
+function refusal(value: unknown, cause: unknown): CacheEncodeError {
+  if (cause instanceof CacheEncodeError) return cause;
+  const { name, path } = cause as { name?: unknown; path?: unknown };
+  const where = typeof path === 'string' && path !== '' ? ` at ${path}` : '';
+  return new CacheEncodeError(typeof value, { cause: new Error(`${String(name)}${where}`) });
 }
 
 async function compress(encoded: EncodedValue, algorithm: 'gzip' | 'brotli'): Promise<EncodedValue> {

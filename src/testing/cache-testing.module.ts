@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Module, type DynamicModule } from '@nestjs/common';
-import { CacheMethodsModule, CacheModule, CacheService, type CacheOptions } from '../cache/index.js';
+import { CacheModule, CacheService, type CacheOptions } from '../cache/index.js';
 import { EmbeddedRedis } from '../embedded/index.js';
 import { ConnectionRegistry, RedisModule, type ConnectionLogger } from '../redis/index.js';
 import { CacheTestbed } from './cache-testbed.js';
@@ -34,11 +34,7 @@ export class CacheTestingModule {
     return {
       module: CacheTestingModule,
       global: true,
-      imports: [
-        RedisModule.forRoot({ app, env: {}, logger: SILENT, ...server }),
-        CacheModule.forRoot(cache),
-        CacheMethodsModule,
-      ],
+      imports: [RedisModule.forRoot({ app, env: {}, logger: SILENT, ...server }), CacheModule.forRoot(cache)],
       providers: [
         {
           provide: CacheTestbed,

@@ -4,10 +4,11 @@ import {
   Get,
   Inject,
   Injectable,
+  Module,
   Param,
   Scope,
   type INestApplication,
-  type Type,
+  type Provider,
 } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { ExpressAdapter } from '@nestjs/platform-express';
@@ -132,10 +133,10 @@ describe('decorators of the cache', () => {
   afterEach(() => module?.close());
   afterAll(() => server.stop());
 
-  async function start(...providers: Type[]): Promise<TestingModule> {
+  async function start(...providers: Provider[]): Promise<TestingModule> {
     module = await createModule({
       redis: { url: server.url },
-      imports: [CacheModule.forRoot(), CacheModule.forFeature('users'), CacheMethodsModule],
+      imports: [CacheModule.forRoot(), CacheModule.forFeature('users')],
       providers: [UserStore, ...providers],
     });
     store = inject(module, UserStore);
@@ -228,6 +229,24 @@ describe('decorators of the cache', () => {
       await first.module.close();
       expect(await users.find('u1')).toMatchObject({ name: 'Ada' });
     });
+  });
+
+  it('work the same where CacheMethodsModule is imported as well, in several places', async () => {
+    @Module({ imports: [CacheMethodsModule] })
+    class Feature {}
+    module = await createModule({
+      redis: { url: server.url },
+      imports: [CacheMethodsModule, CacheModule.forRoot(), CacheModule.forFeature('users'), Feature],
+      providers: [UserStore, Users],
+    });
+    users = inject(module, Users);
+    store = inject(module, UserStore);
+
+    await users.find('u1');
+    await users.save({ id: 'u1', name: 'Grace' });
+
+    expect(await users.find('u1')).toMatchObject({ name: 'Grace' });
+    expect(store.reads).toBe(1);
   });
 
   describe('@CachePut', () => {
@@ -422,6 +441,43 @@ describe('decorators of the cache', () => {
       await expect(start(...providers)).rejects.toThrow(message);
     });
 
+    it('two instances of one class without a key', async () => {
+      class Client {
+        constructor(private readonly base: string) {}
+
+        @Cacheable()
+        async fetch(id: string): Promise<string> {
+          return `${this.base}/${id}`;
+        }
+      }
+      const [eu, us] = ['eu', 'us'].map((base) => ({ provide: base, useValue: new Client(base) }));
+
+      await expect(start(eu!, us!)).rejects.toThrow(
+        'Client.fetch exists in two instances of its class, whose entries would meet; give its @Cacheable a key',
+      );
+      await start(eu!, { provide: 'alias', useExisting: 'eu' });
+    });
+
+    it('but two instances whose key tells them apart work', async () => {
+      class Client {
+        constructor(readonly base: string) {}
+
+        @Cacheable({
+          key: function (this: Client, id: string) {
+            return [this.base, id];
+          },
+        })
+        async fetch(id: string): Promise<string> {
+          return `${this.base}/${id}`;
+        }
+      }
+      await start(...['eu', 'us'].map((base) => ({ provide: base, useValue: new Client(base) })));
+      const [eu, us] = ['eu', 'us'].map((base) => module.get<Client>(base));
+
+      expect([await eu!.fetch('1'), await us!.fetch('1')]).toEqual(['eu/1', 'us/1']);
+      expect([await eu!.fetch('1'), await us!.fetch('1')]).toEqual(['eu/1', 'us/1']);
+    });
+
     it('and what is wrong in itself already at its definition', () => {
       expect(() => CachePut({} as never)).toThrow('@CachePut needs a key');
       expect(() => CacheEvict({} as never)).toThrow('@CacheEvict says nothing to remove');
@@ -469,7 +525,6 @@ describe('decorators of the cache', () => {
         imports: [
           RedisModule.forRoot({ app: uniquePrefix(), env: {}, url: server.url, logger: new TestLog() }),
           CacheModule.forRoot(),
-          CacheMethodsModule,
         ],
         controllers: [Things],
       }).compile();

@@ -4,6 +4,7 @@ import {
   Get,
   Head,
   Header,
+  HostParam,
   HttpCode,
   Injectable,
   NotFoundException,
@@ -14,6 +15,9 @@ import {
   Res,
   ServiceUnavailableException,
   StreamableFile,
+  Version,
+  VersioningType,
+  VERSION_NEUTRAL,
   type CallHandler,
   type ExecutionContext,
   type INestApplication,
@@ -23,6 +27,7 @@ import { APP_INTERCEPTOR } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
+import { request as sendRequest } from 'node:http';
 import { Readable } from 'node:stream';
 import { map, type Observable } from 'rxjs';
 import { RedisModule } from 'rednest';
@@ -64,6 +69,25 @@ const user = (context: ExecutionContext) => {
   return headers['authorization']?.replace('Bearer ', '');
 };
 
+/** A principal without types: what the caller names, whatever it is. */
+const given = (context: ExecutionContext): string | undefined => {
+  const { headers } = context.switchToHttp().getRequest<{ headers: Record<string, string | undefined> }>();
+  return JSON.parse(headers['x-principal'] ?? 'null') as string | undefined;
+};
+
+/** Middleware that adds headers of the response which the caller asks for. */
+const echo = (
+  request: { headers: Record<string, string | undefined> },
+  response: { setHeader(name: string, value: string): unknown },
+  next: () => void,
+): void => {
+  for (const name of ['vary', 'set-cookie']) {
+    const value = request.headers[`x-${name}`];
+    if (value !== undefined) response.setHeader(name, value);
+  }
+  next();
+};
+
 @Controller()
 class Routes {
   constructor(private readonly calls: Calls) {}
@@ -102,6 +126,12 @@ class Routes {
   @HttpCache({ principal: user, maxAge: '10s' })
   mine(@Req() request: { headers: Record<string, string> }): object {
     return { for: request.headers['authorization'], call: this.calls.next('mine') };
+  }
+
+  @Get('principal')
+  @HttpCache({ principal: given })
+  principal(@Req() request: { headers: Record<string, string> }): object {
+    return { for: request.headers['authorization'] ?? null, call: this.calls.next('principal') };
   }
 
   @Get('public')
@@ -229,6 +259,48 @@ class ClassRoutes {
   }
 }
 
+@Controller({ path: 'tenant', host: ':tenant.example.com' })
+class TenantRoutes {
+  @Get()
+  @HttpCache()
+  find(@HostParam('tenant') tenant: string): object {
+    return { tenant };
+  }
+}
+
+/** Two versions of one controller, as they mostly look: one name, one path, one handler. */
+function versioned(version: '1' | '2' | typeof VERSION_NEUTRAL): new () => object {
+  @Controller({ path: 'versioned', version })
+  class VersionedRoutes {
+    @Get()
+    @HttpCache()
+    list(): object {
+      return { version: String(version) };
+    }
+
+    @Get('method')
+    @Version(version)
+    @HttpCache()
+    method(): object {
+      return { version: String(version) };
+    }
+  }
+  return VersionedRoutes;
+}
+
+/** A mixin: many classes of one name, told apart by their path. */
+function crud(path: string): new () => object {
+  @Controller(path)
+  class CrudRoutes {
+    @Get()
+    @HttpCache()
+    list(): object {
+      return { path };
+    }
+  }
+  return CrudRoutes;
+}
+
 /** Hides what a class marks, as serializers do; bound outside the cache. */
 @Injectable()
 class Serializer implements NestInterceptor {
@@ -236,6 +308,23 @@ class Serializer implements NestInterceptor {
     const isEntities = (body: unknown) => Array.isArray(body) && body[0] instanceof Entity;
     return next.handle().pipe(map((body: unknown) => (isEntities(body) ? [{}] : body)));
   }
+}
+
+/** As `fetch`, which does not let a caller name the host. */
+async function ask(
+  base: string,
+  path: string,
+  headers: Record<string, string>,
+): Promise<{ xCache: string | undefined; text: string }> {
+  return new Promise((resolve, reject) => {
+    const request = sendRequest(`${base}${path}`, { headers }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (data: string) => (text += data));
+      response.on('error', reject);
+      response.on('end', () => resolve({ xCache: response.headers['x-cache']?.toString(), text }));
+    });
+    request.on('error', reject).end();
+  });
 }
 
 function suite(adapter: () => ExpressAdapter | FastifyAdapter): void {
@@ -262,7 +351,13 @@ function suite(adapter: () => ExpressAdapter | FastifyAdapter): void {
         RedisModule.forRoot({ app: prefix, env: {}, url: server.url, logger: new TestLog() }),
         CacheModule.forRoot(),
       ],
-      controllers: [Routes, ClassRoutes],
+      controllers: [
+        Routes,
+        ClassRoutes,
+        TenantRoutes,
+        ...(['1', '2', VERSION_NEUTRAL] as const).map(versioned),
+        ...['dogs', 'cats'].map(crud),
+      ],
       providers: [
         Calls,
         { provide: APP_INTERCEPTOR, useClass: Serializer },
@@ -270,6 +365,8 @@ function suite(adapter: () => ExpressAdapter | FastifyAdapter): void {
       ],
     }).compile();
     const created = module.createNestApplication(adapter(), { logger: false });
+    created.enableVersioning({ type: VersioningType.HEADER, header: 'x-version' });
+    created.use(echo);
     await created.listen(0, '127.0.0.1');
     return created;
   }
@@ -386,6 +483,39 @@ function suite(adapter: () => ExpressAdapter | FastifyAdapter): void {
     expect((await get('/query?a=1&b=3')).xCache).toBe('MISS');
   });
 
+  it('keeps hosts apart', async () => {
+    const from = (host: string) => ask(url, '/tenant', { host });
+
+    const first = await from('a.example.com');
+    await eventually('it is kept', async () => (await from('A.example.com:8080')).xCache === 'HIT');
+
+    expect(first).toMatchObject({ xCache: 'MISS', text: '{"tenant":"a"}' });
+    expect(await from('b.example.com')).toMatchObject({ xCache: 'MISS', text: '{"tenant":"b"}' });
+  });
+
+  it.each(['/versioned', '/versioned/method'])(
+    'keeps versions of %s apart, also in classes of one name',
+    async (path) => {
+      const of = (version: string) => get(path, { 'x-version': version });
+      await of('1');
+      await kept(path, { 'x-version': '1' });
+
+      expect((await of('1')).text).toBe('{"version":"1"}');
+      expect(await of('2')).toMatchObject({ xCache: 'MISS', text: '{"version":"2"}' });
+      expect(await get(path)).toMatchObject({
+        xCache: 'MISS',
+        text: '{"version":"Symbol(VERSION_NEUTRAL)"}',
+      });
+    },
+  );
+
+  it('keeps classes of one name with paths of their own apart', async () => {
+    await get('/dogs');
+    await kept('/dogs');
+
+    expect(await get('/cats')).toMatchObject({ xCache: 'MISS', text: '{"path":"cats"}' });
+  });
+
   it('keeps null', async () => {
     const miss = await get('/null');
     const hit = await kept('/null');
@@ -429,6 +559,55 @@ function suite(adapter: () => ExpressAdapter | FastifyAdapter): void {
     expect((await get('/mine', alan)).text).toContain('Bearer alan');
     expect((await get('/mine', { cookie: 'a=1' })).xCache).toBeNull();
     expect((await get('/mine')).headers.get('cache-control')).toMatch(/^public, /);
+  });
+
+  it.each(['null', '""'])('takes %s as no principal', async (principal) => {
+    const ask = (who?: string) =>
+      get('/principal', { 'x-principal': principal, ...(who ? { authorization: who } : {}) });
+
+    const replies = [await ask('ada'), await ask('ada'), await ask('alan')];
+
+    expect(replies.map(({ xCache }) => xCache)).toEqual([null, null, null]);
+    expect(replies.map(({ text }) => text)).toEqual([
+      '{"for":"ada","call":1}',
+      '{"for":"ada","call":2}',
+      '{"for":"alan","call":3}',
+    ]);
+    expect(await ask()).toMatchObject({ xCache: 'MISS', text: '{"for":null,"call":4}' });
+  });
+
+  it('refuses a principal that is not text, which would not tell callers apart', async () => {
+    expect(await get('/principal', { 'x-principal': '{"id":1}' })).toMatchObject({ status: 500 });
+    expect(calls.of('principal')).toBe(0);
+  });
+
+  it('does not keep a response for which middleware names a header that is not declared', async () => {
+    const tenant = { 'x-vary': 'X-Tenant' };
+    const replies = [await get('/plain/1', tenant), await get('/plain/1', tenant)];
+
+    expect(replies.map(({ xCache }) => xCache)).toEqual([null, null]);
+    expect(calls.of('plain')).toBe(2);
+    await get('/plain/1');
+    await kept('/plain/1');
+    expect(await get('/plain/1', tenant)).toMatchObject({ xCache: null });
+    for (const known of ['Origin, Accept-Encoding', 'Cookie'])
+      expect(await get('/plain/1', { 'x-vary': known })).toMatchObject({ xCache: 'HIT' });
+    const language = { 'accept-language': 'de', 'x-vary': 'Accept-Language' };
+    await get('/language', language);
+    expect((await kept('/language', language)).text).toBe('{"language":"de"}');
+  });
+
+  it('keeps a cookie that middleware sets away from caches on the way', async () => {
+    for (const path of ['/plain/1', '/public']) {
+      await get(path);
+      await kept(path);
+
+      const reply = await get(path, { 'x-set-cookie': 'session=1' });
+
+      expect(reply.xCache).toBe('HIT');
+      expect(reply.headers.get('set-cookie')).toBe('session=1');
+      expect(reply.headers.get('cache-control')).toBe('private, no-cache');
+    }
   });
 
   it('shares a response with everybody when the route says so', async () => {

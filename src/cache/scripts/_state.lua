@@ -3,7 +3,8 @@
 --   r       run id of the server the birth belongs to
 --   v       version of the last invalidation
 --   w       no stamp above it was ever given out, so a clock that goes back cannot hide one
---   k       longest life of an entry so far, in microseconds: older invalidations are forgotten
+--   k       longest life of an entry so far, in microseconds: older invalidations are forgotten, but none
+--           that a running load may still be compared with
 --   *       version below which everything is deleted, or "deleted:expired"
 --   t:<tag> the same for the entries with a tag
 -- Stamps and versions are microseconds of the server's clock, made to only ever rise.
@@ -14,11 +15,16 @@ end
 -- Reserves stamps ahead, so that not every write has to record its own.
 local RESERVE = 100000
 
+-- Longest life of a load: what it brings after that is refused, so that invalidations can be forgotten.
+local LOAD_US = 3600000000
+
 -- A stamp for an entry written or a load begun now.
 local function next_stamp(state_key, now, keep)
   local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
   local stamp = now
   if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
+  -- After a clock that went back: what is older than the birth is void.
+  if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
   if not state[1] then
     redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
   else

@@ -1,5 +1,5 @@
 -- Writes what was loaded, unless it has been overtaken: by a write or delete of the key, which took the
--- lease away, or by an invalidation of one of its tags.
+-- lease away, or by an invalidation of one of its tags; or it took so long that those are forgotten.
 --
 -- KEYS[1] state: hash of the bucket
 -- KEYS[2] entry: entry
@@ -23,6 +23,7 @@ local holder = redis.call('GET', KEYS[3])
 if not holder or string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then return { now, 0 } end
 redis.call('DEL', KEYS[3])
 if string.sub(holder, -1) == '+' then redis.call('PUBLISH', ARGV[6], KEYS[2]) end
+if tonumber(ARGV[2]) < now - LOAD_US then return { now, 0 } end
 local ttl, keep = tonumber(ARGV[3]), tonumber(ARGV[4])
 local life = ttl + keep
 local entry = entry_head(tonumber(ARGV[2]), now + ttl * 1000, now + life * 1000) .. ARGV[5]

@@ -15,10 +15,11 @@
 -- A changed signal is news for as long as tracking takes to tell; its end is told as well, which does no harm.
 local SIGNAL_MS = 3600000
 
--- Forgets tags whose last invalidation is older than any entry can be.
+-- Forgets tags whose last invalidation is older than any entry or load can be. Looks at more fields than a
+-- call adds, so that the state does not grow for ever.
 local function forget_old(now)
-  local keep = tonumber(redis.call('HGET', KEYS[1], 'k') or '0')
-  local some = redis.call('HRANDFIELD', KEYS[1], 8, 'WITHVALUES')
+  local keep = math.max(tonumber(redis.call('HGET', KEYS[1], 'k') or '0'), LOAD_US)
+  local some = redis.call('HRANDFIELD', KEYS[1], math.max(8, 2 * #KEYS), 'WITHVALUES')
   for i = 1, #some, 2 do
     if string.sub(some[i], 1, 2) == 't:' then
       local deleted, expired = read_version(some[i + 1])
