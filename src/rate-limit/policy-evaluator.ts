@@ -1,5 +1,4 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { DIAGNOSTICS, DiagnosticsPublisher, type RateLimitDiagnostic } from '../common/index.js';
 import {
   ConnectionRegistry,
   groupBySlot,
@@ -16,6 +15,7 @@ import {
   type Demand,
   type RateLimitDecision,
 } from './decision.js';
+import { DecisionReporter } from './decision-reporter.js';
 import { DenyCache } from './deny-cache.js';
 import { DenyInvalidation } from './deny-invalidation.js';
 import { LocalLimiter, type Change, type EvaluationMode } from './local/local-limiter.js';
@@ -50,7 +50,7 @@ export class PolicyEvaluator {
   private readonly denials: DenyCache | undefined;
   private readonly invalidation: DenyInvalidation | undefined;
   private readonly isCluster: boolean;
-  private readonly diagnostics = new DiagnosticsPublisher<RateLimitDiagnostic>(DIAGNOSTICS.rateLimit);
+  private readonly reporter = new DecisionReporter();
   /** One object for all calls. */
   private readonly callOptions: { readonly deadlineMs: number };
 
@@ -298,9 +298,7 @@ export class PolicyEvaluator {
 
   private refuseIfClosed(demands: readonly Demand[], cause: RedisCallError, publish: boolean): void {
     if (!demands.some(({ set }) => set.hasClosed)) return;
-    if (publish) {
-      this.publish(demands, () => ({ allowed: false, shadow: false, source: 'closed' }));
-    }
+    if (publish) this.reporter.reportClosed(demands);
     throw unavailable(demands, cause);
   }
 
@@ -309,29 +307,7 @@ export class PolicyEvaluator {
     demands: readonly Demand[],
     decision: RateLimitDecision,
   ): RateLimitDecision {
-    if (mode === 'peek' || !this.diagnostics.isHeard) return decision;
-    const { source, policies } = decision;
-    this.publish(demands, (name) => {
-      const state = policies.find((policy) => policy.name === name);
-      const shadow = decision.shadowed.includes(name);
-      return {
-        allowed: !decision.violated.includes(name) && !shadow,
-        shadow,
-        source: source === 'local' && !state ? 'open' : source,
-        ...(state ? { limit: state.limit, remaining: state.remaining } : {}),
-      };
-    });
-    return decision;
-  }
-
-  private publish(
-    demands: readonly Demand[],
-    message: (policy: string) => Omit<RateLimitDiagnostic, 'policy'>,
-  ): void {
-    for (const { set } of demands) {
-      for (const { name } of set.policies)
-        this.diagnostics.publish(() => ({ policy: name, ...message(name) }));
-    }
+    return mode === 'peek' ? decision : this.reporter.report(demands, decision);
   }
 }
 

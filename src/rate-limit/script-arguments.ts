@@ -39,12 +39,12 @@ export function adjustArguments(
   channel: string,
   demands: readonly Demand[],
 ): [string, number, string, string, ...(string | number)[]] {
-  const identity = demands[0]?.identity ?? '';
   const args: [string, number, string, string, ...(string | number)[]] = [
     change.kind,
     amountOf(change),
     channel,
-    identity,
+    // Escaped, so without white space.
+    demands.map(({ identity }) => identity).join(' '),
   ];
   let place = 3;
   for (const { set, cost } of demands) {

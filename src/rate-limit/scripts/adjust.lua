@@ -9,8 +9,8 @@
 -- KEYS[...] counters: per policy, in order, its counter, followed by its block if it has one
 -- ARGV[1] change (string): 'refund', 'reward', 'penalize', 'block' or 'reset'
 -- ARGV[2] amount (number): units or microseconds; for a refund, the server time of the call
--- ARGV[3] channel (string): told the identity when room was made where there was none; '' = nobody
--- ARGV[4] identity (string): message for the channel
+-- ARGV[3] channel (string): told the identities when room was made where there was none; '' = nobody
+-- ARGV[4] identities (string): message for the channel
 -- ARGV[...] policies (string | number): per policy: kind, cost, limit, window, param, and reset as the call to be refunded reported it (else 0); then rules as in consume
 -- Reply number[]: as consume in mode 'peek' with a cost of 1
 --
