@@ -121,15 +121,20 @@ describeNative('RateLimiter without Redis', () => {
         'the status',
         () => limiter.status.source === 'redis' && limiter.status.awayForMs === 0,
       );
-      await eventually('the line about the recovery', async () => {
-        await limiter.consume(uniquePrefix(), HUNDRED);
-        return log.lines.filter(({ message }) => String(message).includes('rate limits')).length >= 2;
-      });
+      await eventually(
+        'the line about the recovery',
+        async () => {
+          await limiter.consume(uniquePrefix(), HUNDRED);
+          return log.lines.filter(({ message }) => String(message).includes('rate limits')).length >= 2;
+        },
+        30_000,
+      );
       const lines = log.lines.filter(({ message }) => String(message).includes('rate limits'));
       // One line at each end, and again when a busy machine makes the server late; not one per decision.
       expect(lines.slice(0, 2).map(({ level }) => level)).toEqual(['warn', 'log']);
       expect(lines.length).toBeLessThan(20);
     },
+    60_000,
   );
 
   it('sends no decision again that a killed server did not answer', async () => {
