@@ -40,7 +40,9 @@ export interface RateLimitWrapOptions extends RateLimitConsumeOptions {
 
 /** One identity of {@link RateLimiter.consumeAll}. */
 export interface RateLimitDemand extends RateLimitConsumeOptions {
+  /** Whom the request counts for. */
   readonly id: RateLimitId;
+  /** What limits it. */
   readonly policies: Policy | readonly Policy[];
 }
 
