@@ -33,7 +33,7 @@ export const ADJUST: LuaScript<
   number[]
 > = Object.freeze({
   name: 'adjust',
-  sha1: '54ff236a3ebcf4d1d87dc680c6e71cbe66fa910a',
+  sha1: 'b60579341fc7e1e8ffe7d9f1c6e53829c477269b',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -187,7 +187,9 @@ after = math.min(debt + amount * interval, capacity + window * 1000)
 elseif change == 'reward' then
 after = math.max(0, debt - amount * interval)
 elseif now < stamp then
-after = math.max(0, debt - cost * interval)
+local last = now + math.ceil(debt / 1000) == stamp
+local waited = (stamp - amount) * 1000 > capacity + slack + 1000
+if last or debt <= capacity + slack and not waited then after = math.max(0, debt - cost * interval) end
 end
 if after == 0 then
 redis.call('DEL', key)

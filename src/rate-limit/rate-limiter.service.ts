@@ -28,7 +28,7 @@ export interface RateLimitConsumeOptions {
 export interface RateLimitAcquireOptions extends RateLimitConsumeOptions {
   /** How long to wait for room at most. Number = milliseconds, or `'30s'`. @default '30s' */
   maxWait?: Duration;
-  /** Ends the wait early; what was reserved is given back. */
+  /** Ends the wait early; a reserved moment is given back when nobody holds a later one. */
   signal?: AbortSignal;
 }
 
@@ -156,7 +156,7 @@ export class RateLimiter {
    * of this process wait in line, and the first of them asks again when there should be room.
    *
    * @throws {RateLimitExceededError} when there is no room within `maxWait`: at once if that is known
-   * @throws the reason of `signal` when it is aborted; what was reserved is given back
+   * @throws the reason of `signal` when it is aborted
    * @throws the errors of {@link consume}
    */
   async acquire(

@@ -90,8 +90,12 @@ while at <= #ARGV do
     elseif change == 'reward' then
       after = math.max(0, debt - amount * interval)
     elseif now < stamp then
-      -- The bucket has not been full since; otherwise the time has given back what the call took.
-      after = math.max(0, debt - cost * interval)
+      -- The bucket has not been full since; otherwise the time has given back what the call took. Behind a
+      -- moment that lies ahead others may hold later ones, which they keep: then only the last one can be given
+      -- back, or two would begin where there is room for one.
+      local last = now + math.ceil(debt / 1000) == stamp
+      local waited = (stamp - amount) * 1000 > capacity + slack + 1000
+      if last or debt <= capacity + slack and not waited then after = math.max(0, debt - cost * interval) end
     end
     if after == 0 then
       redis.call('DEL', key)

@@ -140,6 +140,22 @@ export function limiterConformance(open: () => Subject | Promise<Subject>): void
     expect(later[0]).toBe(1);
   });
 
+  it('gives a reserved moment back only when nobody holds a later one', async () => {
+    const demand = demandOf({ name: 'paced', limit: 10, window: 1000, algorithm: 'gcra', burst: 1 });
+    const reserve = (nowUs: number): Promise<number[]> =>
+      subject.evaluate(nowUs, 'reserve', [demand], 900_000);
+    const waitAfter = async (refunded: number[]): Promise<number> =>
+      (await subject.adjust(EPOCH_US + 1, { kind: 'refund', reply: refunded }, [demand]))[4]!;
+    const replies: number[][] = [];
+    for (let call = 0; call < 5; call += 1) replies.push(await reserve(EPOCH_US));
+    const [first, , middle, fourth, last] = replies;
+
+    expect(await waitAfter(first!)).toBeCloseTo(499_999, -1);
+    expect(await waitAfter(middle!)).toBeCloseTo(499_999, -1);
+    expect(await waitAfter(last!)).toBeCloseTo(399_999, -1);
+    expect(await waitAfter(fourth!)).toBeCloseTo(299_999, -1);
+  });
+
   it('blocks after refusals, longer each time, and forgets after a while', async () => {
     const block = { for: ['1m', '5m'], after: 2, decay: '10m' } as const;
     const demand = demandOf({ name: 'blocked', limit: 1, window: 1000, block });
