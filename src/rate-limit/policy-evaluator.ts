@@ -1,9 +1,11 @@
-import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import {
   ConnectionRegistry,
+  DEFAULT_CONNECTION,
   groupBySlot,
   KeyspaceRegistry,
   RedisCallError,
+  RedisUnavailableError,
   slotOf,
   type RedisExecutor,
 } from '../redis/index.js';
@@ -42,7 +44,8 @@ const OPERATIONS: Readonly<Record<EvaluationMode, string>> = {
  * @internal
  */
 @Injectable()
-export class PolicyEvaluator {
+export class PolicyEvaluator implements BeforeApplicationShutdown {
+  private readonly connection: string;
   private readonly executor: RedisExecutor;
   private readonly prefix: string;
   private readonly local: LocalLimiter;
@@ -51,6 +54,7 @@ export class PolicyEvaluator {
   private readonly invalidation: DenyInvalidation | undefined;
   private readonly isCluster: boolean;
   private readonly reporter = new DecisionReporter();
+  private readonly stop = new AbortController();
   /** One object for all calls. */
   private readonly callOptions: { readonly deadlineMs: number };
 
@@ -59,6 +63,7 @@ export class PolicyEvaluator {
     registry: ConnectionRegistry,
     keyspaces: KeyspaceRegistry,
   ) {
+    this.connection = options.connection ?? DEFAULT_CONNECTION;
     this.executor = registry.executor(options.connection);
     this.isCluster = registry.client(options.connection).isCluster;
     this.prefix = `${registry.configuration.keyPrefix}:rl:{`;
@@ -82,6 +87,17 @@ export class PolicyEvaluator {
       }
     }
     for (const keyspace of RATE_LIMIT_KEYSPACES) keyspaces.register(keyspace);
+  }
+
+  /** Handlers have drained: whoever still waits for room waits in vain. */
+  beforeApplicationShutdown(): void {
+    const context = { connection: this.connection, operation: 'rate-limit.wait', outcome: 'not-sent' } as const;
+    this.stop.abort(new RedisUnavailableError('the application stops', context));
+  }
+
+  /** Aborted when the application stops; ends all waits for room. */
+  get stopped(): AbortSignal {
+    return this.stop.signal;
   }
 
   /** Milliseconds since this process decides without Redis; 0 while Redis decides. */

@@ -157,6 +157,7 @@ export class RateLimiter {
    *
    * @throws {RateLimitExceededError} when there is no room within `maxWait`: at once if that is known
    * @throws the reason of `signal` when it is aborted
+   * @throws {RedisUnavailableError} when the application stops while it waits
    * @throws the errors of {@link consume}
    */
   async acquire(
