@@ -29,7 +29,7 @@ import { ADJUST, CONSUME } from './rate-limit.scripts.js';
 import { RATE_LIMIT_OPTIONS } from './rate-limit.tokens.js';
 import type { RateLimitReceipt, ReceiptEntry } from './receipt.js';
 import { RedisGate } from './redis-gate.js';
-import { adjustArguments, consumeArguments, keysOf, localPart } from './script-arguments.js';
+import { adjustArguments, adjustKeys, consumeArguments, keysOf, localPart } from './script-arguments.js';
 
 const OPERATIONS: Readonly<Record<EvaluationMode, string>> = {
   consume: 'rate-limit.consume',
@@ -299,7 +299,7 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
     const reply = await this.executor.script(
       `rate-limit.${change.kind}`,
       ADJUST,
-      keysOf(this.prefix, demands),
+      adjustKeys(change, this.prefix, demands),
       adjustArguments(change, channel, demands),
       this.callOptions,
     );

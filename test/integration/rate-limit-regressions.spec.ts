@@ -2,7 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { Redis } from 'ioredis';
 import { REDIS, RedisUnavailableError, type RedisClient } from 'rednest';
-import { RateLimiter, RateLimitModule, type ConcurrencyPolicy, type Policy } from 'rednest/rate-limit';
+import {
+  RateLimiter,
+  RateLimitModule,
+  type ConcurrencyPolicy,
+  type Policy,
+  type RateLimitReceipt,
+} from 'rednest/rate-limit';
 import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
@@ -77,6 +83,23 @@ describeNative('RateLimiter, mistakes of its own', () => {
       }
     });
   });
+
+  it.each(['sliding', 'sliding-log', 'gcra', 'fixed'] as const)(
+    'gives nothing back after a reset that was taken before it (%s)',
+    async (algorithm) => {
+      const policy: Policy = { name: 'reset', limit: 5, window: '1h', algorithm };
+      const id = uniquePrefix();
+      const before: (RateLimitReceipt | undefined)[] = [];
+      for (let call = 0; call < 5; call += 1) before.push((await limiter.consume(id, policy)).receipt);
+      await limiter.reset(id, policy);
+      const own = await limiter.consume(id, policy, { cost: 5 });
+
+      for (const receipt of before) await limiter.refund(receipt!);
+      expect(await remaining(id, policy)).toBe(0);
+      await limiter.refund(own.receipt!);
+      expect(await remaining(id, policy)).toBe(5);
+    },
+  );
 
   describe('waits', () => {
     it('takes nothing for a caller that gives up while it is being asked for', async () => {

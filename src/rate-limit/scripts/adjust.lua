@@ -1,16 +1,17 @@
 -- Changes counters without asking whether there is room, and tells how they stand afterwards.
 --
--- refund: gives back what one call took, each policy only as long as that is still counted
+-- refund: gives back what one call took, each policy only as long as that is still counted and not reset since
 -- reward: gives back up to `amount` units, never more than were taken
 -- penalize: takes `amount` units also beyond the limit, at most as many as a whole limit
 -- block: refuses everything for `amount` microseconds
--- reset: forgets everything, blocks included
+-- reset: forgets everything, blocks included; its time is kept until no refund of an earlier call is due
 --
--- KEYS[...] counters: per policy, in order, its counter, followed by its block if it has one
+-- KEYS[...] counters: per policy, in order, its counter, followed by its block if it has one; for a refund or reset, then the times of the resets, per policy
 -- ARGV[1] change (string): 'refund', 'reward', 'penalize', 'block' or 'reset'
 -- ARGV[2] amount (number): units or microseconds; for a refund, the server time of the call
 -- ARGV[3] channel (string): told the identities when room was made where there was none; '' = nobody
 -- ARGV[4] identities (string): message for the channel
+-- ARGV[5] resets (number): KEYS before the times of the resets
 -- ARGV[...] policies (string | number): per policy: kind, cost, limit, window, param, and reset as the call to be refunded reported it (else 0); then rules as in consume
 -- Reply number[]: as consume in mode 'peek' with a cost of 1
 --
@@ -21,9 +22,9 @@ local amount = tonumber(ARGV[2])
 local now = server_now()
 local writes = true
 local made_room = change == 'reset'
-local at, k = 5, 0
+local at, k, place = 6, 0, tonumber(ARGV[5])
 while at <= #ARGV do
-  k = k + 1
+  k, place = k + 1, place + 1
   local kind, cost = ARGV[at], tonumber(ARGV[at + 1])
   local limit, window, param = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
   local stamp = amount + tonumber(ARGV[at + 5])
@@ -35,7 +36,13 @@ while at <= #ARGV do
 --- @include "_rules.lua"
   end
   local value, life = false, 0
+  if change == 'refund' then
+    local reset = redis.call('GET', KEYS[place])
+    if reset and tonumber(reset) > amount then cost = 0 end
+  end
   if change == 'reset' then
+    local reach = kind == 'g' and window * param / limit or window
+    redis.call('SET', KEYS[place], string.format('%.0f', now), 'PX', math.ceil((window + reach) / 1000))
     redis.call('DEL', key)
     if block then redis.call('DEL', block.key) end
   elseif change == 'block' then
@@ -141,6 +148,6 @@ end
 
 local ahead, step, unit = 0, 6, 1
 writes = false
-at = 5
+at = 6
 --- @include "_evaluate.lua"
 return reply

@@ -249,6 +249,7 @@ async function runSteps(subject: Subject, policy: Policy, steps: readonly Step[]
   const receipts: { reply: number[]; cost: number }[] = [];
   let nowUs = EPOCH_US;
   let lastWaitUs = 0;
+  let resetAtUs = 0;
   for (const step of steps) {
     nowUs += step.after === 'wait' ? lastWaitUs : Math.floor(step.after * resolved.windowUs);
     const cost = costOf(step, resolved.capacity);
@@ -285,7 +286,8 @@ async function runSteps(subject: Subject, policy: Policy, steps: readonly Step[]
       case 'refund': {
         const receipt = receipts.splice(Math.floor(step.share * receipts.length), 1)[0];
         if (!receipt) break;
-        model.refund({ cost: receipt.cost, atUs: receipt.reply[1]!, resetUs: receipt.reply[3]! }, nowUs);
+        const taken = { cost: receipt.cost, atUs: receipt.reply[1]!, resetUs: receipt.reply[3]! };
+        if (taken.atUs >= resetAtUs) model.refund(taken, nowUs);
         const reply = await subject.adjust(nowUs, { kind: 'refund', reply: receipt.reply }, [
           { ...demand, cost: receipt.cost },
         ]);
@@ -294,7 +296,7 @@ async function runSteps(subject: Subject, policy: Policy, steps: readonly Step[]
       }
       case 'reset':
         model = modelOf(resolved);
-        receipts.length = 0;
+        resetAtUs = nowUs;
         await subject.adjust(nowUs, { kind: 'reset' }, [demand]);
         break;
     }
