@@ -14,7 +14,7 @@ import type { LuaScript } from '../redis/index.js';
  * KEYS[...] counters: per policy, in order, its counter, followed by its block if it has one; for a refund or reset, then the times of the resets, per policy
  * ARGV[1] change (string): 'refund', 'reward', 'penalize', 'block' or 'reset'
  * ARGV[2] amount (number): units or microseconds; for a refund, the server time of the call
- * ARGV[3] channel (string): told the identities when room was made where there was none; '' = nobody
+ * ARGV[3] channel (string): told the identities when units were given back; '' = nobody
  * ARGV[4] identities (string): message for the channel
  * ARGV[5] resets (number): KEYS before the times of the resets
  * ARGV[...] policies (string | number): per policy: kind, cost, limit, window, param, and reset as the call to be refunded reported it (else 0); then rules as in consume
@@ -35,7 +35,7 @@ export const ADJUST: LuaScript<
   number[]
 > = Object.freeze({
   name: 'adjust',
-  sha1: 'e062917917a69c8f0e9165ba37ee825af64d3386',
+  sha1: '2721f718664f8d2dff65d32c72a3dcacce702d8f',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -124,7 +124,6 @@ end
 if shift >= slots then raw, total = false, 0 end
 local first = 0
 if shift == 0 then first = newest end
-if total >= limit and change ~= 'penalize' then made_room = true end
 if change == 'penalize' then
 local added = math.min(limit, first + amount) - first
 if added > 0 then
@@ -161,6 +160,7 @@ for age = from, to, -1 do
 local back = math.min(owed, counts[age] or 0)
 if back > 0 then
 counts[age], owed, total = counts[age] - back, owed - back, total - back
+made_room = true
 end
 end
 local body = {}
@@ -189,7 +189,6 @@ end
 end
 end
 local after = debt
-if debt + interval > capacity + slack and change ~= 'penalize' then made_room = true end
 if change == 'penalize' then
 after = math.min(debt + amount * interval, capacity + window * 1000)
 elseif change == 'reward' then
@@ -199,6 +198,7 @@ local last = now + math.ceil(debt / 1000) == stamp
 local waited = (stamp - amount) * 1000 > capacity + slack + 1000
 if last or debt <= capacity + slack and not waited then after = math.max(0, debt - cost * interval) end
 end
+if after < debt then made_room = true end
 if after == 0 then
 redis.call('DEL', key)
 elseif after ~= debt then
@@ -223,7 +223,6 @@ redis.call('SET', key, struct.pack('>dI4', ends, used), 'PX', math.ceil((ends - 
 end
 end
 end
-if used >= limit and change ~= 'penalize' then made_room = true end
 local count = used
 if change == 'penalize' then
 count = math.min(used + amount, 4294967295)
@@ -232,6 +231,7 @@ count = math.max(0, used - amount)
 elseif stamp == ends then
 count = math.max(0, used - cost)
 end
+if count < used then made_room = true end
 if count ~= used then
 value = struct.pack('>dI4', ends, count)
 life = math.ceil((ends - now) / 1000) + 1
@@ -261,16 +261,16 @@ end
 live = entries - low
 end
 end
-if live >= limit and change ~= 'penalize' then made_room = true end
 if change == 'penalize' then
 local entry = string.format('%.0f', now)
 for _ = 1, math.min(amount, limit) do redis.call('RPUSH', key, entry) end
 redis.call('LTRIM', key, -limit, -1)
 redis.call('PEXPIRE', key, math.ceil(window / 1000) + 1)
 elseif change == 'reward' then
+if live > 0 then made_room = true end
 redis.call('LTRIM', key, entries - live + amount, -1)
 elseif cost > 0 then
-redis.call('LREM', key, cost, string.format('%.0f', amount))
+if redis.call('LREM', key, cost, string.format('%.0f', amount)) > 0 then made_room = true end
 end
 end
 if value then redis.call('SET', key, value, 'PX', life) end

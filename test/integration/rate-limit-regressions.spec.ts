@@ -101,6 +101,27 @@ describeNative('RateLimiter, mistakes of its own', () => {
     },
   );
 
+  it.each(['sliding', 'sliding-log', 'gcra', 'fixed'] as const)(
+    'hears of room that another process makes where there was some, but too little (%s)',
+    async (algorithm) => {
+      const app = await open({ denyCache: { maxAge: '1m' } });
+      const refused = inject(app, RateLimiter);
+      const policy: Policy = { name: 'some', limit: 10, window: '1h', algorithm };
+      const id = uniquePrefix();
+      await limiter.consume(id, policy, { cost: 7 });
+      await eventually('a refusal that is remembered', async () => {
+        const { source } = await refused.consume(id, policy, { cost: 5 });
+        const [, listeners] = (await redis.call('PUBSUB', 'NUMSUB', `${prefix}:rl:forget`)) as [string, number];
+        return source === 'deny-cache' && listeners === 1;
+      });
+
+      await limiter.reward(id, policy, 7);
+
+      await eventually('room', async () => (await refused.consume(id, policy, { cost: 5 })).allowed, 5000);
+      await app.close();
+    },
+  );
+
   describe('waits', () => {
     it('takes nothing for a caller that gives up while it is being asked for', async () => {
       const policy: Policy = { name: 'gave-up', limit: 10, window: '1h' };

@@ -9,7 +9,7 @@
 -- KEYS[...] counters: per policy, in order, its counter, followed by its block if it has one; for a refund or reset, then the times of the resets, per policy
 -- ARGV[1] change (string): 'refund', 'reward', 'penalize', 'block' or 'reset'
 -- ARGV[2] amount (number): units or microseconds; for a refund, the server time of the call
--- ARGV[3] channel (string): told the identities when room was made where there was none; '' = nobody
+-- ARGV[3] channel (string): told the identities when units were given back; '' = nobody
 -- ARGV[4] identities (string): message for the channel
 -- ARGV[5] resets (number): KEYS before the times of the resets
 -- ARGV[...] policies (string | number): per policy: kind, cost, limit, window, param, and reset as the call to be refunded reported it (else 0); then rules as in consume
@@ -54,7 +54,6 @@ while at <= #ARGV do
 --- @include "_sliding-read.lua"
     local first = 0
     if shift == 0 then first = newest end
-    if total >= limit and change ~= 'penalize' then made_room = true end
     if change == 'penalize' then
       local added = math.min(limit, first + amount) - first
       if added > 0 then
@@ -77,6 +76,7 @@ while at <= #ARGV do
         local back = math.min(owed, counts[age] or 0)
         if back > 0 then
           counts[age], owed, total = counts[age] - back, owed - back, total - back
+          made_room = true
         end
       end
       local body = {}
@@ -91,7 +91,6 @@ while at <= #ARGV do
   elseif kind == 'g' then
 --- @include "_gcra-read.lua"
     local after = debt
-    if debt + interval > capacity + slack and change ~= 'penalize' then made_room = true end
     if change == 'penalize' then
       after = math.min(debt + amount * interval, capacity + window * 1000)
     elseif change == 'reward' then
@@ -104,6 +103,7 @@ while at <= #ARGV do
       local waited = (stamp - amount) * 1000 > capacity + slack + 1000
       if last or debt <= capacity + slack and not waited then after = math.max(0, debt - cost * interval) end
     end
+    if after < debt then made_room = true end
     if after == 0 then
       redis.call('DEL', key)
     elseif after ~= debt then
@@ -111,7 +111,6 @@ while at <= #ARGV do
     end
   elseif kind == 'f' then
 --- @include "_fixed-read.lua"
-    if used >= limit and change ~= 'penalize' then made_room = true end
     local count = used
     if change == 'penalize' then
       count = math.min(used + amount, 4294967295)
@@ -120,22 +119,23 @@ while at <= #ARGV do
     elseif stamp == ends then
       count = math.max(0, used - cost)
     end
+    if count < used then made_room = true end
     if count ~= used then
       value = struct.pack('>dI4', ends, count)
       life = math.ceil((ends - now) / 1000) + 1
     end
   else
 --- @include "_log-read.lua"
-    if live >= limit and change ~= 'penalize' then made_room = true end
     if change == 'penalize' then
       local entry = string.format('%.0f', now)
       for _ = 1, math.min(amount, limit) do redis.call('RPUSH', key, entry) end
       redis.call('LTRIM', key, -limit, -1)
       redis.call('PEXPIRE', key, math.ceil(window / 1000) + 1)
     elseif change == 'reward' then
+      if live > 0 then made_room = true end
       redis.call('LTRIM', key, entries - live + amount, -1)
     elseif cost > 0 then
-      redis.call('LREM', key, cost, string.format('%.0f', amount))
+      if redis.call('LREM', key, cost, string.format('%.0f', amount)) > 0 then made_room = true end
     end
   end
   if value then redis.call('SET', key, value, 'PX', life) end
