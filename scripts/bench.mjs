@@ -26,6 +26,8 @@ if (!existsSync(join(bench, 'node_modules'))) {
   if (code !== 0) process.exit(code);
 }
 await buildIfNeeded();
+// Measures server processes over HTTP, unlike the others; so it has a runner of its own.
+const isGuard = process.argv[process.argv.indexOf('--only') + 1] === 'rate-limit-guard';
 process.exitCode = await runNode(
   [
     '--disable-warning=ExperimentalWarning',
@@ -33,7 +35,7 @@ process.exitCode = await runNode(
     '--expose-gc',
     '--import',
     '@swc-node/register/esm-register',
-    join(bench, 'run.ts'),
+    join(bench, isGuard ? 'rate-limit-guard.bench.ts' : 'run.ts'),
     ...process.argv.slice(2),
   ],
   { env: { ...process.env, NODE_ENV: 'test', SWC_NODE_PROJECT: join(bench, 'tsconfig.json') } },

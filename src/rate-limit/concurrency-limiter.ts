@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { randomBytes } from 'node:crypto';
 import { resolveDuration, systemClock } from '../common/index.js';
-import { ConnectionRegistry, RedisCallError, type WakeUpListener } from '../redis/index.js';
+import { ConnectionRegistry, RedisCallError, type RedisExecutor, type WakeUpListener } from '../redis/index.js';
 import {
   resolveConcurrency,
   type ConcurrencyOptions,
@@ -17,6 +17,9 @@ import { ConcurrencyExceededError, RateLimitUnavailableError } from './rate-limi
 import type { ResolvedRateLimitOptions } from './rate-limit.options.js';
 import { HOLD_SLOT, RELEASE_SLOT } from './rate-limit.scripts.js';
 import { RATE_LIMIT_OPTIONS } from './rate-limit.tokens.js';
+
+/** How long a slot that nobody holds is worth asking about; a frozen server answers late. */
+const LONGEST_DISOWN_MS = 30_000;
 
 /** Whether a slot was granted, by whom, and when the next one comes free at the latest. */
 interface Grant {
@@ -109,14 +112,19 @@ export class ConcurrencyLimiter {
     }
   }
 
-  private async hold({ key, token, policy }: Place): Promise<Grant> {
+  private async hold(place: Place): Promise<Grant> {
+    const { key, token, policy } = place;
     const { limit, leaseMs, onError, name } = policy;
-    const reply = await this.evaluator.ask((executor, options) =>
-      executor.script('rate-limit.hold-slot', HOLD_SLOT, [key], [token, limit, leaseMs * 1000], {
+    let isAsked = false;
+    const reply = await this.evaluator.ask((executor, options) => {
+      isAsked = true;
+      return executor.script('rate-limit.hold-slot', HOLD_SLOT, [key], [token, limit, leaseMs * 1000], {
         ...options,
         idempotent: true,
-      }),
-    );
+      });
+    });
+    // It may be granted later; nobody would hold it.
+    if (isAsked && reply instanceof RedisCallError && reply.outcome === 'unknown') void this.disown(place);
     if (!(reply instanceof RedisCallError)) {
       return { source: 'redis', granted: reply[0] === 1, freeInMs: Math.ceil((reply[2] ?? 0) / 1000) };
     }
@@ -140,15 +148,30 @@ export class ConcurrencyLimiter {
     return reply instanceof RedisCallError ? undefined : reply[0] === 1;
   }
 
-  private async release({ key, token, policy }: Place, source: Grant['source']): Promise<void> {
-    if (source === 'local') this.local.release(key, token);
+  private async release(place: Place, source: Grant['source']): Promise<void> {
+    if (source === 'local') this.local.release(place.key, place.token);
     if (source !== 'redis') return;
+    await this.evaluator.ask((executor, { deadlineMs }) => this.giveBack(executor, place, deadlineMs));
+  }
+
+  /** Gives a slot back that may have been granted, with more patience than a caller has. Nobody waits for it. */
+  private async disown(place: Place): Promise<void> {
+    const deadlineMs = Math.min(place.policy.leaseMs, LONGEST_DISOWN_MS);
+    try {
+      await this.giveBack(this.registry.executor(this.options.connection), place, deadlineMs);
+    } catch (error) {
+      if (!(error instanceof RedisCallError)) throw error;
+      // The slot comes free with the end of its lease.
+    }
+  }
+
+  private giveBack(executor: RedisExecutor, place: Place, deadlineMs: number): Promise<number> {
+    const { key, token, policy } = place;
     const { channel } = this.registry.wakeUps(this.options.connection);
-    await this.evaluator.ask((executor, options) =>
-      executor.script('rate-limit.release-slot', RELEASE_SLOT, [key], [token, policy.limit, channel, key], {
-        ...options,
-        idempotent: true,
-      }),
-    );
+    const args = [token, policy.limit, channel, key] as const;
+    return executor.script('rate-limit.release-slot', RELEASE_SLOT, [key], [...args], {
+      deadlineMs,
+      idempotent: true,
+    });
   }
 }

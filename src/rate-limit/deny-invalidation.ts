@@ -12,7 +12,7 @@ export class DenyInvalidation {
 
   constructor(
     private readonly subscriber: () => Subscriber,
-    /** Pub/sub channel; a message is an escaped identity. */
+    /** Pub/sub channel; a message is escaped identities, separated by spaces. */
     readonly channel: string,
     private readonly denials: DenyCache,
   ) {}
@@ -22,7 +22,10 @@ export class DenyInvalidation {
     if (this.started) return;
     this.started = true;
     const forgetAll = (): void => this.denials.clear();
-    this.subscriber().attach(this.channel, ({ text }) => this.denials.forget(text), {
+    const forget = (identities: string): void => {
+      for (const identity of identities.split(' ')) this.denials.forget(identity);
+    };
+    this.subscriber().attach(this.channel, ({ text }) => forget(text), {
       onGap: forgetAll,
       onActive: forgetAll,
     });

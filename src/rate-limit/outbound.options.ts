@@ -36,7 +36,10 @@ export interface OutboundLimitOptions {
 export interface OutboundCallOptions {
   /** How long this call waits for its turn. @default the limiter's `maxWait` */
   maxWait?: Duration;
-  /** Ends the wait early; a turn that was reserved is given back. It is handed to the task as well. */
+  /**
+   * Ends the wait early; a turn that was reserved is given back if it is the last one. It is handed to the task as
+   * well.
+   */
   signal?: AbortSignal;
 }
 

@@ -1,11 +1,11 @@
-import { Inject, Injectable, Logger } from '@nestjs/common';
-import { DIAGNOSTICS, DiagnosticsPublisher, type RateLimitDiagnostic } from '../common/index.js';
+import { Inject, Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import {
   ConnectionRegistry,
   DEFAULT_CONNECTION,
   groupBySlot,
   KeyspaceRegistry,
   RedisCallError,
+  RedisUnavailableError,
   slotOf,
   type RedisExecutor,
 } from '../redis/index.js';
@@ -17,6 +17,7 @@ import {
   type Demand,
   type RateLimitDecision,
 } from './decision.js';
+import { DecisionReporter } from './decision-reporter.js';
 import { DenyCache } from './deny-cache.js';
 import { DenyInvalidation } from './deny-invalidation.js';
 import { LocalLimiter, type Change, type EvaluationMode } from './local/local-limiter.js';
@@ -28,7 +29,7 @@ import { ADJUST, CONSUME } from './rate-limit.scripts.js';
 import { RATE_LIMIT_OPTIONS } from './rate-limit.tokens.js';
 import type { RateLimitReceipt, ReceiptEntry } from './receipt.js';
 import { RedisGate } from './redis-gate.js';
-import { adjustArguments, consumeArguments, keysOf, localPart } from './script-arguments.js';
+import { adjustArguments, adjustKeys, consumeArguments, keysOf, localPart } from './script-arguments.js';
 
 const OPERATIONS: Readonly<Record<EvaluationMode, string>> = {
   consume: 'rate-limit.consume',
@@ -43,7 +44,8 @@ const OPERATIONS: Readonly<Record<EvaluationMode, string>> = {
  * @internal
  */
 @Injectable()
-export class PolicyEvaluator {
+export class PolicyEvaluator implements BeforeApplicationShutdown {
+  private readonly connection: string;
   private readonly executor: RedisExecutor;
   private readonly prefix: string;
   private readonly local: LocalLimiter;
@@ -51,7 +53,8 @@ export class PolicyEvaluator {
   private readonly denials: DenyCache | undefined;
   private readonly invalidation: DenyInvalidation | undefined;
   private readonly isCluster: boolean;
-  private readonly diagnostics = new DiagnosticsPublisher<RateLimitDiagnostic>(DIAGNOSTICS.rateLimit);
+  private readonly reporter = new DecisionReporter();
+  private readonly stop = new AbortController();
   /** One object for all calls. */
   private readonly callOptions: { readonly deadlineMs: number };
 
@@ -60,6 +63,7 @@ export class PolicyEvaluator {
     registry: ConnectionRegistry,
     keyspaces: KeyspaceRegistry,
   ) {
+    this.connection = options.connection ?? DEFAULT_CONNECTION;
     this.executor = registry.executor(options.connection);
     this.isCluster = registry.client(options.connection).isCluster;
     this.prefix = `${registry.configuration.keyPrefix}:rl:{`;
@@ -87,6 +91,17 @@ export class PolicyEvaluator {
     const connection = options.connection ?? DEFAULT_CONNECTION;
     registry.capabilities.declare({ capability: 'rate-limit', connection, critical });
     for (const keyspace of RATE_LIMIT_KEYSPACES) keyspaces.register(keyspace);
+  }
+
+  /** Handlers have drained: whoever still waits for room waits in vain. */
+  beforeApplicationShutdown(): void {
+    const context = { connection: this.connection, operation: 'rate-limit.wait', outcome: 'not-sent' } as const;
+    this.stop.abort(new RedisUnavailableError('the application stops', context));
+  }
+
+  /** Aborted when the application stops; ends all waits for room. */
+  get stopped(): AbortSignal {
+    return this.stop.signal;
   }
 
   /** Milliseconds since this process decides without Redis; 0 while Redis decides. */
@@ -288,7 +303,7 @@ export class PolicyEvaluator {
     const reply = await this.executor.script(
       `rate-limit.${change.kind}`,
       ADJUST,
-      keysOf(this.prefix, demands),
+      adjustKeys(change, this.prefix, demands),
       adjustArguments(change, channel, demands),
       this.callOptions,
     );
@@ -303,9 +318,7 @@ export class PolicyEvaluator {
 
   private refuseIfClosed(demands: readonly Demand[], cause: RedisCallError, publish: boolean): void {
     if (!demands.some(({ set }) => set.hasClosed)) return;
-    if (publish) {
-      this.publish(demands, () => ({ allowed: false, shadow: false, source: 'closed' }));
-    }
+    if (publish) this.reporter.reportClosed(demands);
     throw unavailable(demands, cause);
   }
 
@@ -314,29 +327,7 @@ export class PolicyEvaluator {
     demands: readonly Demand[],
     decision: RateLimitDecision,
   ): RateLimitDecision {
-    if (mode === 'peek' || !this.diagnostics.isHeard) return decision;
-    const { source, policies } = decision;
-    this.publish(demands, (name) => {
-      const state = policies.find((policy) => policy.name === name);
-      const shadow = decision.shadowed.includes(name);
-      return {
-        allowed: !decision.violated.includes(name) && !shadow,
-        shadow,
-        source: source === 'local' && !state ? 'open' : source,
-        ...(state ? { limit: state.limit, remaining: state.remaining } : {}),
-      };
-    });
-    return decision;
-  }
-
-  private publish(
-    demands: readonly Demand[],
-    message: (policy: string) => Omit<RateLimitDiagnostic, 'policy'>,
-  ): void {
-    for (const { set } of demands) {
-      for (const { name } of set.policies)
-        this.diagnostics.publish(() => ({ policy: name, ...message(name) }));
-    }
+    return mode === 'peek' ? decision : this.reporter.report(demands, decision);
   }
 }
 

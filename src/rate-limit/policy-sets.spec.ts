@@ -1,14 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
+import { eventually } from '../../test/support/eventually.js';
 import { PolicySets } from './policy-sets.js';
 import type { Policy, PolicyLimits } from './policy.js';
 
 const BURST: Policy = { name: 'burst', limit: 10, window: '1s' };
 const HOUR: Policy = { name: 'hour', limit: 100, window: '1h' };
 
-function create(failed: string[] = []): PolicySets {
+function create(failed: string[] = [], resolveTtlMs = 60_000): PolicySets {
   return new PolicySets({
     onError: 'local',
-    resolveTtlMs: 60_000,
+    resolveTtlMs,
     onResolveError: (policy) => failed.push(policy),
   });
 }
@@ -69,6 +70,50 @@ describe('PolicySets', () => {
     const set = await create(failed).get('a', { ...BURST, resolve });
 
     expect(set.policies[0]!.limit).toBe(10);
+    expect(failed).toEqual(['burst']);
+  });
+
+  it('asks once for all who want the limits of an identity at the same time', async () => {
+    let asked = 0;
+    const policy: Policy = { ...BURST, resolve: async () => ({ limit: (asked += 1) }) };
+    const sets = create();
+
+    const all = await Promise.all(Array.from({ length: 100 }, async () => sets.get('a', policy)));
+
+    expect(all.map(({ policies }) => policies[0]!.limit)).toEqual(all.map(() => 1));
+  });
+
+  it('does not wait for a resolve that never answers, and asks again later', async () => {
+    const failed: string[] = [];
+    let asked = 0;
+    const resolve = (): PolicyLimits | Promise<never> =>
+      (asked += 1) === 1 ? { limit: 7 } : new Promise<never>(() => undefined);
+    const sets = create(failed, 1);
+    const policy: Policy = { ...BURST, resolve };
+    await sets.get('a', policy);
+
+    const later = async (): Promise<number> => (await sets.get('a', policy)).policies[0]!.limit;
+    await eventually('it is asked again', async () => (await later()) === 7 && asked === 2);
+    expect(await later()).toBe(7);
+    expect(failed).toEqual(['burst']);
+  });
+
+  it('keeps the limits known before when resolve fails, and tells of it once', async () => {
+    const failed: string[] = [];
+    let asked = 0;
+    const resolve = (): PolicyLimits => {
+      if ((asked += 1) > 1) throw new Error('no');
+      return { limit: 7 };
+    };
+    const sets = create(failed, 1);
+    const policy: Policy = { ...BURST, resolve };
+
+    await eventually('it has failed several times', async () => {
+      const sameTime = await Promise.all([sets.get('a', policy), sets.get('a', policy)]);
+      for (const { policies } of sameTime) expect(policies[0]!.limit).toBe(7);
+      return asked > 4;
+    });
+
     expect(failed).toEqual(['burst']);
   });
 

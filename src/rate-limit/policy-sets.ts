@@ -1,17 +1,27 @@
 import { LRUCache } from 'lru-cache';
+import { SingleFlight, systemClock, type Clock } from '../common/index.js';
 import type { RateLimitId } from './identity.js';
 import { PolicySet } from './policy-set.js';
 import type { Policy, PolicyLimits, RateLimitOnError } from './policy.js';
 import { resolvePolicy, type ResolvedPolicy } from './resolved-policy.js';
+import { sleep } from './sleep.js';
 
 /** Identities whose limits are remembered, over all policies. */
 const MAX_RESOLVED = 10_000;
+
+/** How long a call waits for a `resolve`; then the limits known before apply. */
+const RESOLVE_DEADLINE_MS = 1000;
+
+/** A `resolve` that keeps failing is told of once in this time. */
+const REPORT_EVERY_MS = 60_000;
 
 /** What a policy object became, and the variants its `resolve` has asked for. */
 interface Known {
   readonly policy: Policy;
   readonly base: ResolvedPolicy;
   readonly variants: Map<string, ResolvedPolicy>;
+  /** When a failure was last told of. */
+  reportedAtMs: number;
 }
 
 /** Settings of {@link PolicySets}. */
@@ -20,7 +30,10 @@ export interface PolicySetsOptions {
   readonly resolveTtlMs: number;
   /** Name of a policy's counter when it is not the policy's name. */
   readonly counterOf?: (policy: Policy) => string | undefined;
-  /** A `resolve` failed; the limits known before, or those of the policy, apply. */
+  /**
+   * A `resolve` failed, or did not answer in time; the limits known before, or those of the policy, apply. Told once
+   * a minute per policy.
+   */
   readonly onResolveError: (policy: string, error: unknown) => void;
 }
 
@@ -30,12 +43,21 @@ export class PolicySets {
   private readonly single = new WeakMap<Policy, PolicySet>();
   private readonly lists = new WeakMap<readonly Policy[], { items: readonly Policy[]; set: PolicySet }>();
   private readonly limits: LRUCache<string, ResolvedPolicy>;
-  /** The same without an end, for when `resolve` fails. */
+  private readonly flights = new SingleFlight();
   private nextId = 0;
   private readonly ids = new WeakMap<Policy, number>();
 
-  constructor(private readonly options: PolicySetsOptions) {
-    this.limits = new LRUCache({ max: MAX_RESOLVED, ttl: options.resolveTtlMs, allowStale: true });
+  constructor(
+    private readonly options: PolicySetsOptions,
+    private readonly clock: Clock = systemClock,
+  ) {
+    this.limits = new LRUCache({
+      max: MAX_RESOLVED,
+      ttl: options.resolveTtlMs,
+      // They apply until `resolve` has answered.
+      allowStale: true,
+      noDeleteOnStaleGet: true,
+    });
   }
 
   /**
@@ -70,6 +92,7 @@ export class PolicySets {
         policy,
         base: resolvePolicy(policy, this.options.onError, this.options.counterOf?.(policy)),
         variants: new Map(),
+        reportedAtMs: -Infinity,
       };
       this.known.set(policy, known);
     }
@@ -92,10 +115,28 @@ export class PolicySets {
     const fresh = this.limits.has(key);
     const before = this.limits.get(key);
     if (fresh && before) return before;
-    return this.ask(id, known, key, before ?? known.base);
+    return this.flights.run(key, () => this.ask(id, known, key, before ?? known.base));
   }
 
+  /** The new limits or, when they do not come in time, those before: until they do, and for no longer than others. */
   private async ask(
+    id: RateLimitId,
+    known: Known,
+    key: string,
+    before: ResolvedPolicy,
+  ): Promise<ResolvedPolicy> {
+    const over = new AbortController();
+    const deadline = sleep(RESOLVE_DEADLINE_MS, over.signal).catch(() => undefined);
+    const answer = this.load(id, known, key, before);
+    const inTime = await Promise.race([answer, deadline]);
+    over.abort();
+    if (inTime) return inTime;
+    this.limits.set(key, before);
+    this.report(known, new Error(`no answer within ${RESOLVE_DEADLINE_MS} ms`));
+    return before;
+  }
+
+  private async load(
     id: RateLimitId,
     known: Known,
     key: string,
@@ -106,10 +147,17 @@ export class PolicySets {
       const limits = await known.base.resolve!(id);
       resolved = this.variant(known, limits);
     } catch (error) {
-      this.options.onResolveError(known.base.name, error);
+      this.report(known, error);
     }
     this.limits.set(key, resolved);
     return resolved;
+  }
+
+  private report(known: Known, error: unknown): void {
+    const nowMs = this.clock.monotonicMs();
+    if (nowMs - known.reportedAtMs < REPORT_EVERY_MS) return;
+    known.reportedAtMs = nowMs;
+    this.options.onResolveError(known.base.name, error);
   }
 
   private variant({ policy, base, variants }: Known, limits: PolicyLimits | undefined): ResolvedPolicy {

@@ -20,7 +20,11 @@ import { ConcurrencyExceededError, RateLimitUnavailableError } from './rate-limi
 import { RequestLimiter } from './request-limiter.js';
 import { RequestOutcomes } from './request-outcomes.js';
 import { RequestSlots } from './request-slots.js';
+import { whenClosed } from './response-closed.js';
 import type { RoutePlan } from './route-plan.js';
+
+/** Where Nest keeps that a handler is one of `Sse`. */
+const SSE_METADATA = '__sse__';
 
 /**
  * The part of the limits that comes after authentication: policies of stage `post-auth`, slots of `Concurrency`,
@@ -43,18 +47,35 @@ export class RateLimitInterceptor extends RequestLimiter implements NestIntercep
   ): Observable<unknown> | Promise<Observable<unknown>> {
     const plan = this.planOf(context);
     if (!plan || plan.isSimple) return next.handle();
-    return this.run(context, plan, next);
+    return isStream(context) ? this.stream(context, plan, next) : this.run(context, plan, next);
   }
 
-  private async run(
+  /** Whoever unsubscribes meanwhile, such as an interceptor with a timeout, gets no slot and leaves none behind. */
+  private run(context: ExecutionContext, plan: RoutePlan, next: CallHandler): Observable<unknown> {
+    return defer(() => {
+      const over = new AbortController();
+      return from(this.begin(context, plan, over.signal)).pipe(
+        mergeMap(() => this.settling(context, plan, next.handle())),
+        finalize(() => over.abort()),
+      );
+    });
+  }
+
+  /** A stream of events is refused before Nest begins its response, and is over when that is closed. */
+  private async stream(
     context: ExecutionContext,
     plan: RoutePlan,
     next: CallHandler,
   ): Promise<Observable<unknown>> {
+    const over = new AbortController();
+    void whenClosed(context).then(() => over.abort());
+    await this.begin(context, plan, over.signal);
+    return this.settling(context, plan, next.handle());
+  }
+
+  private async begin(context: ExecutionContext, plan: RoutePlan, over: AbortSignal): Promise<void> {
     if (plan.postAuth.length > 0) await this.limit(context, plan, plan.postAuth);
-    const release = plan.slots.length > 0 ? await this.takeSlots(context, plan) : undefined;
-    const settled = this.settling(context, plan, next.handle());
-    return release ? settled.pipe(finalize(release)) : settled;
+    if (plan.slots.length > 0) await this.takeSlots(context, plan, over);
   }
 
   /** The answer waits until what is given back is there for the client's next request. */
@@ -73,15 +94,20 @@ export class RateLimitInterceptor extends RequestLimiter implements NestIntercep
     );
   }
 
-  private async takeSlots(context: ExecutionContext, plan: RoutePlan): Promise<() => void> {
+  private async takeSlots(context: ExecutionContext, plan: RoutePlan, over: AbortSignal): Promise<void> {
     try {
-      return await this.slots.take(context, plan.slots, (own) => this.getTracker(own));
+      await this.slots.take(context, plan.slots, (own) => this.getTracker(own), over);
     } catch (error) {
-      if (!(error instanceof ConcurrencyExceededError || error instanceof RateLimitUnavailableError))
-        throw error;
+      const isRefused =
+        error instanceof ConcurrencyExceededError || error instanceof RateLimitUnavailableError;
       // Nothing was done for what the request took.
-      await this.outcomes.giveBack(context, () => true);
+      if (isRefused || over.aborted) await this.outcomes.giveBack(context, () => true);
+      if (!isRefused) throw error;
       return this.refuse(context, error);
     }
   }
+}
+
+function isStream(context: ExecutionContext): boolean {
+  return context.getType() === 'http' && Reflect.hasMetadata(SSE_METADATA, context.getHandler());
 }

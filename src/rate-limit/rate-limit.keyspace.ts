@@ -52,6 +52,15 @@ export const BLOCK_KEYSPACE = defineKeyspace({
   description: 'Rate limit: end and number of the blocks of an identity; lives until they are forgotten',
 });
 
+/** Times of resets. */
+export const RESET_KEYSPACE = defineKeyspace({
+  ...shared,
+  name: 'r',
+  parts: ['counter'],
+  value: 'integer',
+  description: 'Rate limit: microsecond of the last reset; lives until no earlier call can be refunded',
+});
+
 /** Slots of a concurrency limit. */
 export const SLOTS_KEYSPACE = defineKeyspace({
   ...shared,
@@ -77,6 +86,7 @@ export const RATE_LIMIT_KEYSPACES = [
   FIXED_KEYSPACE,
   LOG_KEYSPACE,
   BLOCK_KEYSPACE,
+  RESET_KEYSPACE,
   SLOTS_KEYSPACE,
   THROTTLER_KEYSPACE,
 ] as const;

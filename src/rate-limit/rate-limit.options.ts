@@ -91,8 +91,11 @@ export interface ResolvedRateLimitOptions extends ResolvedRequestOptions {
 
 /** Checked {@link DenyCacheSettings}. */
 export interface ResolvedDenyCache {
+  /** Identities remembered at most. */
   readonly max: number;
+  /** How long a refusal is remembered at most. */
   readonly maxAgeMs: number;
+  /** Whether changes of other processes end it at once. */
   readonly invalidate: boolean;
 }
 

@@ -28,7 +28,7 @@ export interface RateLimitConsumeOptions {
 export interface RateLimitAcquireOptions extends RateLimitConsumeOptions {
   /** How long to wait for room at most. Number = milliseconds, or `'30s'`. @default '30s' */
   maxWait?: Duration;
-  /** Ends the wait early; what was reserved is given back. */
+  /** Ends the wait early; a reserved moment is given back when nobody holds a later one. */
   signal?: AbortSignal;
 }
 
@@ -40,7 +40,9 @@ export interface RateLimitWrapOptions extends RateLimitConsumeOptions {
 
 /** One identity of {@link RateLimiter.consumeAll}. */
 export interface RateLimitDemand extends RateLimitConsumeOptions {
+  /** Whom the request counts for. */
   readonly id: RateLimitId;
+  /** What limits it. */
   readonly policies: Policy | readonly Policy[];
 }
 
@@ -154,7 +156,8 @@ export class RateLimiter {
    * of this process wait in line, and the first of them asks again when there should be room.
    *
    * @throws {RateLimitExceededError} when there is no room within `maxWait`: at once if that is known
-   * @throws the reason of `signal` when it is aborted; what was reserved is given back
+   * @throws the reason of `signal` when it is aborted
+   * @throws {RedisUnavailableError} when the application stops while it waits
    * @throws the errors of {@link consume}
    */
   async acquire(

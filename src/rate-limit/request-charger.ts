@@ -1,13 +1,20 @@
 import { Inject, Injectable, type ExecutionContext } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
 import { mergeDecisions, type Demand, type RateLimitDecision } from './decision.js';
 import { encodeIdentity } from './identity.js';
 import { PolicyEvaluator } from './policy-evaluator.js';
 import { PolicySet } from './policy-set.js';
 import { RateLimitCostError } from './rate-limit.errors.js';
-import { RequestIdentities, type Tracker } from './request-identity.js';
+import { RequestIdentities, type RequestIdentity, type Tracker } from './request-identity.js';
 import { chargesOf, type OperationCharges } from './request-state.js';
 import type { PlanGroup, StagePlan } from './route-plan.js';
 import { RoutePlanner } from './route-planner.js';
+
+/** Identities whose encoded form is remembered. */
+const REMEMBERED = 5000;
+
+/** Longer ones are not: clients choose some of them. */
+const MAX_LENGTH = 64;
 
 /**
  * Takes what a request costs from the policies of its route.
@@ -16,6 +23,9 @@ import { RoutePlanner } from './route-planner.js';
  */
 @Injectable()
 export class RequestCharger {
+  /** Kinds hold no slash, so no two identities share a key. */
+  private readonly encoded = new LRUCache<string, string>({ max: REMEMBERED });
+
   constructor(
     @Inject(PolicyEvaluator) private readonly evaluator: PolicyEvaluator,
     @Inject(RoutePlanner) private readonly planner: RoutePlanner,
@@ -30,11 +40,11 @@ export class RequestCharger {
    * @throws {RateLimitUnavailableError} when Redis does not answer and a policy is `closed`
    * @throws {RateLimitCostError} when the request costs more than a policy can ever let through
    */
-  async charge(
+  charge(
     context: ExecutionContext,
     stage: StagePlan,
     tracker: Tracker,
-  ): Promise<RateLimitDecision | undefined> {
+  ): Promise<RateLimitDecision> | undefined | Promise<RateLimitDecision | undefined> {
     if (context.getType<string>() === 'graphql') return this.chargeOperation(context, stage, tracker);
     return this.consume(context, stage, tracker);
   }
@@ -71,11 +81,20 @@ export class RequestCharger {
     const id = this.identities.find(context, group.key, tracker);
     const cost = typeof group.cost === 'function' ? group.cost(context) : group.cost;
     if (id === undefined || cost === 0) return undefined;
-    const identity = encodeIdentity(id);
+    const identity = this.encode(id);
     const set = this.planner.setFor(group, id);
     return set instanceof Promise
       ? set.then((resolved) => toDemand(identity, resolved, cost))
       : toDemand(identity, set, cost);
+  }
+
+  /** Remembered, because the same clients come again and again. */
+  private encode(id: RequestIdentity): string {
+    if (id[1].length > MAX_LENGTH) return encodeIdentity(id);
+    const key = `${id[0]}/${id[1]}`;
+    let identity = this.encoded.get(key);
+    if (identity === undefined) this.encoded.set(key, (identity = encodeIdentity(id)));
+    return identity;
   }
 
   private async chargeOperation(

@@ -1,5 +1,6 @@
 import { Inject, Injectable, type ExecutionContext } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
+import { LRUCache } from 'lru-cache';
 import { ConfigurationError } from '../common/index.js';
 import { normaliseAddress } from './client-address.js';
 import { adapterOf } from './context-adapter.js';
@@ -22,12 +23,17 @@ import { RoutePlanner } from './route-planner.js';
 /** What all requests without an address share under `missingAddress: 'shared'`. */
 const NO_ADDRESS = 'unknown';
 
+/** Of IPv6 with zone and port; longer texts are none, and are not remembered. */
+const LONGEST_ADDRESS = 64;
+
 /**
  * What guard and interceptor have in common: they charge a stage of the route's policies, tell the client,
  * and refuse. Extend one of those two to change how.
  */
 @Injectable()
 export abstract class RequestLimiter {
+  /** Addresses and what they were reduced to: the same clients come again and again. */
+  private readonly addresses = new LRUCache<string, string>({ max: 5000 });
   /** Bound once; every request passes it on. */
   private readonly tracker = (context: ExecutionContext): string => this.getTracker(context);
 
@@ -54,7 +60,7 @@ export abstract class RequestLimiter {
    */
   protected getTracker(context: ExecutionContext): string {
     const address = adapterOf(context)?.address(context);
-    if (address) return normaliseAddress(address, this.options.ipv6Prefix);
+    if (address) return this.normalise(address);
     if (this.identities.missingAddress === 'shared') return NO_ADDRESS;
     throw new ConfigurationError(
       'A request has no client address to limit by; give the policy another key, override getTracker, or ' +
@@ -106,6 +112,15 @@ export abstract class RequestLimiter {
       this.write(context, [['Retry-After', String(retryAfterSeconds({ retryAfterMs }))]]);
     }
     return this.respond(context, error);
+  }
+
+  private normalise(address: string): string {
+    if (address.length > LONGEST_ADDRESS) return normaliseAddress(address, this.options.ipv6Prefix);
+    let known = this.addresses.get(address);
+    if (known === undefined) {
+      this.addresses.set(address, (known = normaliseAddress(address, this.options.ipv6Prefix)));
+    }
+    return known;
   }
 
   private write(context: ExecutionContext, fields: HeaderFields): void {

@@ -27,6 +27,8 @@ export interface ResolvedPolicy {
   readonly keySuffix: string;
   /** The same for the block; `undefined` without one. */
   readonly blockSuffix: string | undefined;
+  /** As {@link keySuffix}, of the time of the last reset. */
+  readonly resetSuffix: string;
   /** Letter of the algorithm; a second one says that rules follow. */
   readonly kind: string;
   readonly windowUs: number;
@@ -87,6 +89,7 @@ export function resolvePolicy(policy: Policy, onError: RateLimitOnError, counter
     resolve: resolveFunction(policy),
     keySuffix: `}:${LETTERS[algorithm]}:${escaped}${precisionSuffix(algorithm, param, windowMs)}`,
     blockSuffix: block && `}:b:${escaped}`,
+    resetSuffix: `}:r:${escaped}`,
     kind: hasRules ? `${LETTERS[algorithm]}+` : LETTERS[algorithm],
     windowUs: windowMs * 1000,
     param,

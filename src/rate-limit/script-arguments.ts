@@ -15,6 +15,16 @@ export function keysOf(prefix: string, demands: readonly Demand[]): string[] {
   return keys;
 }
 
+/** KEYS of `adjust`: those, and for a change that needs them the times of the resets. */
+export function adjustKeys(change: Change, prefix: string, demands: readonly Demand[]): string[] {
+  const keys = keysOf(prefix, demands);
+  if (change.kind !== 'refund' && change.kind !== 'reset') return keys;
+  for (const { identity, set } of demands) {
+    for (const { resetSuffix } of set.policies) keys.push(prefix + identity + resetSuffix);
+  }
+  return keys;
+}
+
 /** ARGV of `consume`. */
 export function consumeArguments(
   mode: EvaluationMode,
@@ -38,13 +48,14 @@ export function adjustArguments(
   change: Change,
   channel: string,
   demands: readonly Demand[],
-): [string, number, string, string, ...(string | number)[]] {
-  const identity = demands[0]?.identity ?? '';
-  const args: [string, number, string, string, ...(string | number)[]] = [
+): [string, number, string, string, number, ...(string | number)[]] {
+  const args: [string, number, string, string, number, ...(string | number)[]] = [
     change.kind,
     amountOf(change),
     channel,
-    identity,
+    // Escaped, so without white space.
+    demands.map(({ identity }) => identity).join(' '),
+    keysOf('', demands).length,
   ];
   let place = 3;
   for (const { set, cost } of demands) {

@@ -1,5 +1,5 @@
 /**
- * Resolves after `ms` milliseconds.
+ * Resolves after `ms` milliseconds. Does not keep the process alive.
  *
  * @throws the reason of `signal` as soon as it is aborted
  */
@@ -20,6 +20,7 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<undefined> {
       },
       Math.min(ms, 2 ** 31 - 1),
     );
+    timer.unref();
     signal?.addEventListener('abort', onAbort, { once: true });
   });
 }

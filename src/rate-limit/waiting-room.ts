@@ -43,6 +43,7 @@ export class WaitingRoom {
 class Wait {
   /** Nobody waits for the turn any more. */
   private hasGivenUp = false;
+  private anyEnd: AbortSignal | undefined;
 
   constructor(
     private readonly evaluator: PolicyEvaluator,
@@ -55,58 +56,80 @@ class Wait {
   async reserve(): Promise<RateLimitDecision> {
     const windowMs = Math.min(...this.demand.set.policies.map((policy) => policy.windowMs));
     for (;;) {
-      this.signal?.throwIfAborted();
+      this.throwIfEnded();
       const aheadMs = Math.min(Math.max(0, this.restMs), windowMs);
       const decision = await this.ask('reserve', Math.floor(aheadMs * 1000));
       if (decision.allowed) return this.untilItsTime(decision);
       if (decision.retryAfterMs > this.restMs) throw new RateLimitExceededError(decision);
-      await sleep(Math.max(1, decision.retryAfterMs - aheadMs), this.signal);
+      await sleep(Math.max(1, decision.retryAfterMs - aheadMs), this.ended);
     }
   }
 
   /** Asks again and again, each time when there should be room. */
   async poll(): Promise<RateLimitDecision> {
     for (;;) {
-      this.signal?.throwIfAborted();
+      this.throwIfEnded();
       if (this.hasGivenUp) throw new Error('gave up in line');
       const decision = await this.ask('consume', 0);
       if (decision.allowed) return decision;
       if (decision.retryAfterMs > this.restMs) throw new RateLimitExceededError(decision);
-      await sleep(decision.retryAfterMs, this.signal);
+      await sleep(decision.retryAfterMs, this.ended);
     }
   }
 
-  /** Ends with the turn, with the signal, or with the time: then a look tells what there was to wait for. */
+  /**
+   * Ends with the turn, with the signal, with the application, or with the time: then a look tells what there was
+   * to wait for.
+   */
   async orGiveUp(turn: Promise<RateLimitDecision>): Promise<RateLimitDecision> {
     const over = new AbortController();
-    const signal = this.signal ? AbortSignal.any([this.signal, over.signal]) : over.signal;
+    const signal = AbortSignal.any([this.ended, over.signal]);
     // Beyond the last answer that `poll` itself would wait for.
     const limit = sleep(Math.max(0, this.restMs) + GRACE_MS, signal);
     try {
       const first = await Promise.race([turn, limit]);
       if (first) return first;
+    } catch (error) {
+      this.leave(turn);
+      throw error;
     } finally {
       over.abort();
       limit.catch(() => undefined);
     }
+    this.leave(turn);
+    const decision = await this.ask('peek', 0);
+    throw new RateLimitExceededError(decision);
+  }
+
+  /** What the turn takes all the same, because it was being asked for, is given back. */
+  private leave(turn: Promise<RateLimitDecision>): void {
     this.hasGivenUp = true;
     void turn.then(
       ({ receipt }) => receipt && this.evaluator.refund(receipt),
       () => undefined,
     );
-    const decision = await this.ask('peek', 0);
-    throw new RateLimitExceededError(decision);
   }
 
   private async untilItsTime(decision: RateLimitDecision): Promise<RateLimitDecision> {
     if (decision.retryAfterMs === 0) return decision;
     try {
-      await sleep(decision.retryAfterMs, this.signal);
+      await sleep(decision.retryAfterMs, this.ended);
       return decision;
     } catch (error) {
       if (decision.receipt) await this.evaluator.refund(decision.receipt);
       throw error;
     }
+  }
+
+  private throwIfEnded(): void {
+    this.signal?.throwIfAborted();
+    this.evaluator.stopped.throwIfAborted();
+  }
+
+  /** The caller's signal, or the end of the application. Made when there is something to wait for. */
+  private get ended(): AbortSignal {
+    const { stopped } = this.evaluator;
+    return (this.anyEnd ??= this.signal ? AbortSignal.any([this.signal, stopped]) : stopped);
   }
 
   private ask(mode: 'consume' | 'peek' | 'reserve', maxWaitUs: number): Promise<RateLimitDecision> {

@@ -293,7 +293,7 @@ describe('OutboundLimiter', () => {
     ['a maxWait without unit', { maxWait: '5' as never }, /maxWait/],
     ['an unknown onError', { onError: 'maybe' as never }, /onError/],
   ])('refuses %s', (_name, change, message) => {
-    const options = { name: 'maps', limit: 10, window: '1m', ...change } as OutboundLimitOptions;
+    const options: OutboundLimitOptions = { name: 'maps', limit: 10, window: '1m', ...change };
 
     const register = () => OutboundLimitModule.forFeature([options]);
     expect(register).toThrow(ConfigurationError);

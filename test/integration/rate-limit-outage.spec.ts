@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { DIAGNOSTICS, REDIS, type RateLimitDiagnostic, type RedisClient } from 'rednest';
 import { RateLimiter, RateLimitModule, RateLimitUnavailableError, type Policy } from 'rednest/rate-limit';
 import { createModule, inject } from '../support/app.js';
@@ -66,10 +67,17 @@ describeNative('RateLimiter without Redis', () => {
       if (state === 'frozen') server.freeze();
       else await server.kill();
 
+      const loop = monitorEventLoopDelay({ resolution: 1 });
+      loop.enable();
       const first = await timed(() => limiter.consume(id, HUNDRED));
+      const stallMs = loop.max / 1e6;
+      loop.disable();
       const later: number[] = [];
+      const startedCpu = process.cpuUsage();
       for (let call = 0; call < 200; call += 1)
         later.push((await timed(() => limiter.consume(id, HUNDRED))).ms);
+      const spent = process.cpuUsage(startedCpu);
+      const cpuUs = spent.user + spent.system;
       const full = await limiter.peek(id, HUNDRED);
       const { awayForMs, source } = limiter.status;
       await failsClosed();
@@ -79,11 +87,15 @@ describeNative('RateLimiter without Redis', () => {
       else await server.restart();
       await redisDecides();
 
-      expect(first.ms).toBeLessThan(TIMEOUT_MS + EPSILON_MS);
+      expect(first.ms).toBeLessThan(TIMEOUT_MS + EPSILON_MS + stallMs);
       expect(first.value.source).toBe('local');
       later.sort((a, b) => a - b);
-      // One in a hundred may meet a pause of this process.
-      expect(later[Math.floor(later.length * 0.99)]).toBeLessThan(1);
+      process.stderr.write(
+        `${state}: first ${first.ms.toFixed(1)} ms, later p50 ${later[100]!.toFixed(3)} ms, CPU ${(cpuUs / 200).toFixed(0)} us\n`,
+      );
+      // The median and the CPU time: a busy machine takes a process off its core now and then.
+      expect(later[100]).toBeLessThan(1);
+      expect(cpuUs / 200).toBeLessThan(1000);
       // A quarter of the limit, for one instance of four.
       expect(full).toMatchObject({
         allowed: false,
@@ -105,14 +117,24 @@ describeNative('RateLimiter without Redis', () => {
         source: 'local',
         policies: [{ name: 'hundred', remaining: 24 }],
       });
-      expect(limiter.status).toEqual({ source: 'redis', awayForMs: 0 });
-      await eventually('the line about the recovery', async () => {
-        await limiter.consume(uniquePrefix(), HUNDRED);
-        return log.lines.filter(({ message }) => String(message).includes('rate limits')).length >= 2;
-      });
+      await eventually(
+        'the status',
+        () => limiter.status.source === 'redis' && limiter.status.awayForMs === 0,
+      );
+      await eventually(
+        'the line about the recovery',
+        async () => {
+          await limiter.consume(uniquePrefix(), HUNDRED);
+          return log.lines.filter(({ message }) => String(message).includes('rate limits')).length >= 2;
+        },
+        30_000,
+      );
       const lines = log.lines.filter(({ message }) => String(message).includes('rate limits'));
-      expect(lines.map(({ level }) => level)).toEqual(['warn', 'log']);
+      // One line at each end, and again when a busy machine makes the server late; not one per decision.
+      expect(lines.slice(0, 2).map(({ level }) => level)).toEqual(['warn', 'log']);
+      expect(lines.length).toBeLessThan(20);
     },
+    60_000,
   );
 
   it('sends no decision again that a killed server did not answer', async () => {
@@ -130,12 +152,15 @@ describeNative('RateLimiter without Redis', () => {
         if (value.source !== 'redis') await new Promise((resolve) => setImmediate(resolve));
       }
     };
+    const loop = monitorEventLoopDelay({ resolution: 1 });
+    loop.enable();
     const flood = Promise.all(ids.map(lane));
     await eventually('a flood', () => sent.redis > 500);
     await server.kill();
     await eventually('decisions in memory', () => sent.local > 500);
     run.isOver = true;
     await flood;
+    loop.disable();
     const redis = module.get<RedisClient>(REDIS);
     await server.restart();
     await eventually('the connection', () => redis.status === 'ready');
@@ -144,15 +169,22 @@ describeNative('RateLimiter without Redis', () => {
 
     expect(evals).toBe(0);
     expect(await redis.keys('*')).toEqual([]);
-    expect(sent.slowest).toBeLessThan(TIMEOUT_MS + EPSILON_MS);
+    const stallMs = loop.max / 1e6;
+    process.stderr.write(
+      `flood: slowest ${sent.slowest.toFixed(1)} ms, longest stall of this process ${stallMs.toFixed(1)} ms\n`,
+    );
+    expect(sent.slowest).toBeLessThan(TIMEOUT_MS + EPSILON_MS + 2 * stallMs);
     await redisDecides();
     const again = await limiter.peek(ids[0]!, policy);
     expect(again).toMatchObject({ source: 'redis', policies: [{ remaining: 1_000_000 }] });
   });
 
   it('gives no receipt of the server back that it cannot reach, and local ones in memory', async () => {
-    const id = uniquePrefix();
-    const { receipt } = await limiter.consume(id, HUNDRED);
+    const { id, receipt } = await eventually('a receipt of the server', async () => {
+      const own = uniquePrefix();
+      const decision = await limiter.consume(own, HUNDRED);
+      return decision.source === 'redis' && { id: own, receipt: decision.receipt };
+    });
     server.freeze();
     const local = await limiter.consume(id, HUNDRED, { cost: 5 });
     const refunds = [await limiter.refund(receipt!), await limiter.refund(local.receipt!)];

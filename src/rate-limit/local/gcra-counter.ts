@@ -41,7 +41,14 @@ export class GcraCounter implements LocalCounter {
 
   refund(limits: LocalLimits, { cost, atUs, resetUs }: Taken, nowUs: number): void {
     // The bucket has not been full since; otherwise the time has given back what the call took.
-    if (nowUs < atUs + resetUs) this.reward(limits, cost, nowUs);
+    if (nowUs >= atUs + resetUs) return;
+    const { capacityNs, slackNs } = toBucket(limits);
+    const debtNs = this.debtNs(nowUs);
+    // Behind a moment that lies ahead others may hold later ones, which they keep: then only the last one can
+    // be given back, or two would begin where there is room for one.
+    const isLast = nowUs + Math.ceil(debtNs / 1000) === atUs + resetUs;
+    const hasWaited = resetUs * 1000 > capacityNs + slackNs + 1000;
+    if (isLast || (debtNs <= capacityNs + slackNs && !hasWaited)) this.reward(limits, cost, nowUs);
   }
 
   private debtNs(nowUs: number): number {

@@ -31,6 +31,8 @@ export interface LocalLimiterOptions {
 /** Everything that is known about one policy of one identity. */
 interface Entry {
   readonly counter: LocalCounter;
+  /** Since when; what was taken before was in a counter that is forgotten. */
+  readonly sinceUs: number;
   readonly block: LocalBlock | undefined;
 }
 
@@ -44,7 +46,7 @@ interface Item {
 
 /**
  * The limiter in the memory of this process: the algorithms and answers of the scripts, for the time
- * without a server.
+ * without a server. What it let through counts for a whole window, also in the next outage.
  *
  * @internal
  */
@@ -64,15 +66,10 @@ export class LocalLimiter {
     return this.entries.size;
   }
 
-  /** Forgets everything: the server counts again. */
-  clear(): void {
-    this.entries.clear();
-  }
-
   /** Judges and takes; the reply is that of the script. */
   evaluate(mode: EvaluationMode, demands: readonly Demand[], maxWaitUs = 0): number[] {
     const nowUs = this.nowUs();
-    const items = this.items(demands);
+    const items = this.items(demands, nowUs);
     const reply = [1, nowUs];
     const granted: Item[] = [];
     for (const item of items) {
@@ -100,7 +97,7 @@ export class LocalLimiter {
         for (const policy of set.policies) this.entries.delete(identity + policy.keySuffix);
       }
     } else {
-      for (const [index, item] of this.items(demands).entries()) apply(change, item, index, nowUs);
+      for (const [index, item] of this.items(demands, nowUs).entries()) apply(change, item, index, nowUs);
     }
     return this.evaluate(
       'peek',
@@ -131,23 +128,24 @@ export class LocalLimiter {
     return isGranted;
   }
 
-  private items(demands: readonly Demand[]): Item[] {
+  private items(demands: readonly Demand[], nowUs: number): Item[] {
     return demands.flatMap(({ identity, set, cost }) =>
       set.policies.map((policy, index) => {
         const limits = this.share(policy);
         const capacity = policy.algorithm === 'gcra' ? limits.param : limits.limit;
         const units = typeof cost === 'number' ? cost : cost[index]!;
         // What fits the whole limit but not this process's share takes all of the share.
-        return { policy, limits, entry: this.entry(identity, policy), cost: Math.min(units, capacity) };
+        return { policy, limits, entry: this.entry(identity, policy, nowUs), cost: Math.min(units, capacity) };
       }),
     );
   }
 
-  private entry(identity: string, policy: ResolvedPolicy): Entry {
+  private entry(identity: string, policy: ResolvedPolicy, nowUs: number): Entry {
     const key = identity + policy.keySuffix;
     let entry = this.entries.get(key);
     if (!entry) {
-      entry = { counter: COUNTERS[policy.algorithm](), block: policy.block && new LocalBlock() };
+      const block = policy.block && new LocalBlock();
+      entry = { counter: COUNTERS[policy.algorithm](), sinceUs: nowUs, block };
       this.entries.set(key, entry);
     }
     return entry;
@@ -176,7 +174,7 @@ function apply(change: Exclude<Change, { kind: 'reset' }>, item: Item, index: nu
   const { entry, limits, cost, policy } = item;
   switch (change.kind) {
     case 'refund':
-      if (!isCounted(policy, change.reply[4 + index * 3]!)) break;
+      if (!isCounted(policy, change.reply[4 + index * 3]!) || change.reply[1]! < entry.sinceUs) break;
       entry.counter.refund(
         limits,
         { cost, atUs: change.reply[1]!, resetUs: change.reply[3 + index * 3]! },

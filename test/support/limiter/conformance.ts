@@ -140,6 +140,22 @@ export function limiterConformance(open: () => Subject | Promise<Subject>): void
     expect(later[0]).toBe(1);
   });
 
+  it('gives a reserved moment back only when nobody holds a later one', async () => {
+    const demand = demandOf({ name: 'paced', limit: 10, window: 1000, algorithm: 'gcra', burst: 1 });
+    const reserve = (nowUs: number): Promise<number[]> =>
+      subject.evaluate(nowUs, 'reserve', [demand], 900_000);
+    const waitAfter = async (refunded: number[]): Promise<number> =>
+      (await subject.adjust(EPOCH_US + 1, { kind: 'refund', reply: refunded }, [demand]))[4]!;
+    const replies: number[][] = [];
+    for (let call = 0; call < 5; call += 1) replies.push(await reserve(EPOCH_US));
+    const [first, , middle, fourth, last] = replies;
+
+    expect(await waitAfter(first!)).toBeCloseTo(499_999, -1);
+    expect(await waitAfter(middle!)).toBeCloseTo(499_999, -1);
+    expect(await waitAfter(last!)).toBeCloseTo(399_999, -1);
+    expect(await waitAfter(fourth!)).toBeCloseTo(299_999, -1);
+  });
+
   it('blocks after refusals, longer each time, and forgets after a while', async () => {
     const block = { for: ['1m', '5m'], after: 2, decay: '10m' } as const;
     const demand = demandOf({ name: 'blocked', limit: 1, window: 1000, block });
@@ -233,6 +249,7 @@ async function runSteps(subject: Subject, policy: Policy, steps: readonly Step[]
   const receipts: { reply: number[]; cost: number }[] = [];
   let nowUs = EPOCH_US;
   let lastWaitUs = 0;
+  let resetAtUs = 0;
   for (const step of steps) {
     nowUs += step.after === 'wait' ? lastWaitUs : Math.floor(step.after * resolved.windowUs);
     const cost = costOf(step, resolved.capacity);
@@ -269,7 +286,8 @@ async function runSteps(subject: Subject, policy: Policy, steps: readonly Step[]
       case 'refund': {
         const receipt = receipts.splice(Math.floor(step.share * receipts.length), 1)[0];
         if (!receipt) break;
-        model.refund({ cost: receipt.cost, atUs: receipt.reply[1]!, resetUs: receipt.reply[3]! }, nowUs);
+        const taken = { cost: receipt.cost, atUs: receipt.reply[1]!, resetUs: receipt.reply[3]! };
+        if (taken.atUs >= resetAtUs) model.refund(taken, nowUs);
         const reply = await subject.adjust(nowUs, { kind: 'refund', reply: receipt.reply }, [
           { ...demand, cost: receipt.cost },
         ]);
@@ -278,7 +296,7 @@ async function runSteps(subject: Subject, policy: Policy, steps: readonly Step[]
       }
       case 'reset':
         model = modelOf(resolved);
-        receipts.length = 0;
+        resetAtUs = nowUs;
         await subject.adjust(nowUs, { kind: 'reset' }, [demand]);
         break;
     }

@@ -234,7 +234,12 @@ class Bucket implements Counter {
   }
 
   refund({ cost, atUs, resetUs }: Taken, nowUs: number): void {
-    if (nowUs < atUs + resetUs) this.reward(cost, nowUs);
+    if (nowUs >= atUs + resetUs) return;
+    const most = this.capacity + this.slack;
+    const debt = this.debt(nowUs);
+    const isLast = nowUs + this.toUs(debt) === atUs + resetUs;
+    const hasWaited = BigInt(resetUs - 1) * 1000n * this.limit > most;
+    if (isLast || (debt <= most && !hasWaited)) this.reward(cost, nowUs);
   }
 
   private debt(nowUs: number): bigint {

@@ -6,7 +6,12 @@ import {
 } from '../../../src/rate-limit/local/local-limiter.js';
 import { LocalSlots } from '../../../src/rate-limit/local/local-slots.js';
 import { ADJUST, CONSUME, HOLD_SLOT } from '../../../src/rate-limit/rate-limit.scripts.js';
-import { adjustArguments, consumeArguments, keysOf } from '../../../src/rate-limit/script-arguments.js';
+import {
+  adjustArguments,
+  adjustKeys,
+  consumeArguments,
+  keysOf,
+} from '../../../src/rate-limit/script-arguments.js';
 import type { Demand } from '../../../src/rate-limit/decision.js';
 import { uniquePrefix } from '../prefix.js';
 
@@ -61,7 +66,7 @@ export function scriptSubject(redis: RedisClient): Subject {
     evaluate: (nowUs, mode, demands, maxWaitUs) =>
       run(consume, keysOf(prefix, demands), nowUs, consumeArguments(mode, maxWaitUs, demands)),
     adjust: (nowUs, change, demands) =>
-      run(adjust, keysOf(prefix, demands), nowUs, adjustArguments(change, '', demands)),
+      run(adjust, adjustKeys(change, prefix, demands), nowUs, adjustArguments(change, '', demands)),
     hold: async (nowUs, key, token, limit, leaseUs) =>
       (await run(hold, [`${prefix}${key}}:n`], nowUs, [token, limit, leaseUs]))[0] === 1,
   };
