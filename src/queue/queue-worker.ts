@@ -88,6 +88,7 @@ export class QueueWorker {
     let ended = false;
     const closing = this.close().then(() => void (ended = true));
     await Promise.race([closing, this.idleFor(CLOSE_MS, () => ended)]);
+    if (!ended) this.abandon();
     await Promise.all(this.burials);
   }
 
@@ -109,6 +110,23 @@ export class QueueWorker {
       await new Promise((resolve) => setTimeout(resolve, 50));
       idleMs = this.running.size === 0 ? idleMs + 50 : 0;
     }
+  }
+
+  /** Ends what a close that does not end leaves behind: its socket, and the timers of locks and stalls. */
+  private abandon(): void {
+    const backend = this.worker.getBackend();
+    // A client that waits to reconnect goes on with it; the backend, once closed, does not start it again.
+    backend.blockingConnection?.client.then(
+      (client) => client.disconnect(),
+      () => undefined,
+    );
+    backend.close(true).catch(() => undefined);
+    const parts = this.worker as unknown as {
+      lockManager: { close(): Promise<void> };
+      stalledCheckStopper?: () => void;
+    };
+    void parts.lockManager.close();
+    parts.stalledCheckStopper?.();
   }
 
   private async process(job: Job, token: string | undefined): Promise<unknown> {
