@@ -27,6 +27,9 @@ export interface QueueWorkerInit {
   onError: (queue: string, error: Error) => void;
 }
 
+/** How long a worker without running jobs may take to close, in milliseconds. */
+const CLOSE_MS = 3_000;
+
 /** One BullMQ worker: runs jobs through a dispatcher, and ends without cutting the ones that run. */
 export class QueueWorker {
   private readonly worker: Worker;
@@ -67,6 +70,7 @@ export class QueueWorker {
 
   /** Starts fetching jobs. */
   start(): void {
+    void this.waitInFractions();
     this.worker.run().catch((error: Error) => this.onError(error));
   }
 
@@ -81,13 +85,48 @@ export class QueueWorker {
    * after the connections have been closed.
    */
   async drain(): Promise<void> {
+    let ended = false;
+    const closing = this.close().then(() => void (ended = true));
+    await Promise.race([closing, this.idleFor(CLOSE_MS, () => ended)]);
+    if (!ended) this.abandon();
+    await Promise.all(this.burials);
+  }
+
+  private async close(): Promise<void> {
     if (this.init.connection.isReady) {
       await this.worker.close();
     } else {
       if (this.running.size > 0) await new Promise<void>((resolve) => (this.idle = resolve));
       await this.worker.close(true);
     }
-    await Promise.all(this.burials);
+  }
+
+  /**
+   * BullMQ waits for the end of a connection that is just being lost, which may not come. While no job
+   * runs there is nothing that is worth a long wait; the connections are closed after this in any case.
+   */
+  private async idleFor(ms: number, isOver: () => boolean): Promise<void> {
+    for (let idleMs = 0; idleMs < ms && !isOver();) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      idleMs = this.running.size === 0 ? idleMs + 50 : 0;
+    }
+  }
+
+  /** Ends what a close that does not end leaves behind: its socket, and the timers of locks and stalls. */
+  private abandon(): void {
+    const backend = this.worker.getBackend();
+    // A client that waits to reconnect goes on with it; the backend, once closed, does not start it again.
+    backend.blockingConnection?.client.then(
+      (client) => client.disconnect(),
+      () => undefined,
+    );
+    backend.close(true).catch(() => undefined);
+    const parts = this.worker as unknown as {
+      lockManager: { close(): Promise<void> };
+      stalledCheckStopper?: () => void;
+    };
+    void parts.lockManager.close();
+    parts.stalledCheckStopper?.();
   }
 
   private async process(job: Job, token: string | undefined): Promise<unknown> {
@@ -113,6 +152,21 @@ export class QueueWorker {
   /** Another worker may have the job by now; what this one still does would be done twice. */
   private onLocksLost(jobIds: readonly string[]): void {
     for (const jobId of jobIds) this.running.get(jobId)?.abort();
+  }
+
+  /**
+   * Without its version check BullMQ takes the server for one that waits in whole seconds, and delayed jobs
+   * would come up to a second late. Servers older than 6.2 are refused at start.
+   */
+  private async waitInFractions(): Promise<void> {
+    const backend = this.worker.getBackend();
+    try {
+      await backend.waitUntilReady();
+    } catch {
+      return;
+    }
+    const { blockingConnection } = backend;
+    if (blockingConnection) blockingConnection.capabilities.canDoubleTimeout = true;
   }
 
   /** BullMQ says `failed` for every attempt; the last one sets the time the job ended. */

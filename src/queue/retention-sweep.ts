@@ -13,9 +13,12 @@ const BATCH = 1000;
  * old jobs when another one ends, so that a queue on which nothing happens would keep them for ever.
  */
 export async function scheduleSweep(queue: Queue, everyMs: number): Promise<void> {
+  const known = await queue.getJobScheduler(SWEEP_JOB);
+  // A start is busy enough: the first sweep is one interval away, and a restart does not put it off.
+  if (known?.every === everyMs) return;
   await queue.upsertJobScheduler(
     SWEEP_JOB,
-    { every: everyMs },
+    { every: everyMs, startDate: Date.now() + everyMs },
     { name: SWEEP_JOB, opts: { attempts: 1, removeOnComplete: true, removeOnFail: true } },
   );
 }
