@@ -50,6 +50,8 @@ export interface CacheEntry<T> {
   readonly createdAt: Date;
   /** When it becomes, or became, stale. */
   readonly expiresAt: Date;
+  /** Milliseconds until it becomes stale, negative since it has; unlike the dates, whatever the clock of this machine. */
+  readonly freshForMs: number;
   /** Whether its time to live is over. */
   readonly isStale: boolean;
   /** Where it was found. */
@@ -477,6 +479,7 @@ function toEntry<T>(found: FoundValue): CacheEntry<T> {
     value: value as T,
     createdAt: new Date(stampUs / 1000),
     expiresAt: new Date(softUs / 1000),
+    freshForMs: -staleForUs / 1000,
     isStale: staleForUs >= 0,
     tier,
     tags,

@@ -28,7 +28,7 @@ describeNative('the memory of a cache under an ACL user', () => {
     const env = { ...server.env, REDIS_USERNAME: user, REDIS_PASSWORD: 's3cret', REDIS_APP_NAME: 'shop' };
     const module = await createModule({
       redis: { app: 'shop', env, logger },
-      imports: [CacheModule.forRoot({ ...(coherence ? { coherence } : {}) })],
+      imports: [CacheModule.forRoot(coherence ? { coherence } : {})],
     });
     open.push(module);
     return inject(module, CacheService);
