@@ -1,3 +1,4 @@
+import { ConfigurationError } from '../common/index.js';
 import type { CacheCore, CacheView, EntryPlace, FoundValue } from './cache-core.js';
 import { foundInMemory } from './cache-core.js';
 import { entryId, type CacheKey } from './cache-key.js';
@@ -30,6 +31,10 @@ export interface CacheLoadOptions extends CacheEntryOptions {
   /** Loads although a fresh value is there; others may answer it meanwhile. @default false */
   forceRefresh?: boolean;
 }
+
+/** Settings of `CacheService.getOrSetMany`. Values that are stale do not stand in for its loader. */
+export type CacheLoadManyOptions = CacheSetOptions &
+  Pick<CacheLoadOptions, 'memory' | 'lease' | 'forceRefresh'>;
 
 /** One entry of `CacheService.setMany`. */
 export interface CacheManyEntry extends CacheSetOptions {
@@ -275,17 +280,21 @@ export class CacheService {
     ids: readonly Id[],
     keyOf: (id: Id) => CacheKey,
     loader: (missing: Id[]) => Promise<ReadonlyMap<Id, T>>,
-    options?: CacheLoadOptions,
+    options?: CacheLoadManyOptions,
   ): Promise<Map<Id, T>> {
+    refuseUnused(options);
     const resolved = this.resolve(options);
+    const force = options?.forceRefresh ?? false;
     const places = new Map(ids.map((id) => [id, this.place(keyOf(id))]));
     const all = [...places.values()];
-    const found = options?.forceRefresh
+    const found = force
       ? new Map<string, FoundValue>()
       : await this.parts.reads.many(this.view, all, resolved.memory, resolved.timeoutMs);
     const missing = [...places].filter(([, { key }]) => !found.has(key));
     const loaded =
-      missing.length === 0 ? new Map<Id, T>() : await this.parts.loads.runMany(missing, loader, resolved);
+      missing.length === 0
+        ? new Map<Id, T>()
+        : await this.parts.loads.runMany(missing, loader, resolved, force);
     const values = new Map<Id, T>();
     for (const [id, { key }] of places) {
       const value = found.get(key);
@@ -433,7 +442,7 @@ export class CacheService {
     found: FoundValue,
   ): void {
     const plan = this.plan(place, loader, options, true);
-    if (this.parts.loads.isDue(plan.options, found)) this.parts.loads.refresh(plan);
+    if (this.parts.loads.isDue(plan.options, found)) this.parts.loads.refresh(plan, found);
   }
 
   private plan<T>(
@@ -471,6 +480,24 @@ export class CacheService {
     const bucket = view.space.bucketOf(id);
     return { view, id, bucket, key: bucket.entry(id) };
   }
+}
+
+const UNUSED_BY_MANY = [
+  'graceBackoff',
+  'eagerRefresh',
+  'loaderTimeout',
+  'backgroundCompletion',
+  'waitTimeout',
+  'staleTimeout',
+] as const satisfies readonly (keyof CacheLoadOptions)[];
+
+/** Options that would be ignored are mistakes of whoever gives them. */
+function refuseUnused(options: CacheLoadOptions | undefined): void {
+  const unused = UNUSED_BY_MANY.find((name) => options?.[name] !== undefined);
+  if (unused === undefined) return;
+  throw new ConfigurationError(
+    `Option "${unused}" has no meaning for getOrSetMany; leave it out, or call getOrSet for each key`,
+  );
 }
 
 function toEntry<T>(found: FoundValue): CacheEntry<T> {
