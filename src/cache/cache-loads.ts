@@ -108,7 +108,7 @@ export class CacheLoads {
       return this.loadAlone(call, fallback);
     }
     this.loadWhenAnswered(call, asking);
-    return this.serveStale(fallback!);
+    return this.serveStale(plan, fallback!);
   }
 
   private async proceed<T>(call: LoadCall<T>, asked: Asked): Promise<T> {
@@ -119,10 +119,10 @@ export class CacheLoads {
     if (found && this.isRevalidated(plan, found)) {
       if (role === 'lead') this.lead(call, asked).catch(() => undefined);
       call.flight.verdict = 'unknown';
-      return this.serveStale(found);
+      return this.serveStale(plan, found);
     }
     const stale = found && this.isGraceful(plan, found) ? found : undefined;
-    if (role === 'backoff') return stale ? this.serveStale(stale) : this.loadAlone(call, undefined);
+    if (role === 'backoff') return stale ? this.serveStale(plan, stale) : this.loadAlone(call, undefined);
     return this.inTime(call, role === 'wait' ? this.waitFor(call, asked) : this.lead(call, asked), stale);
   }
 
@@ -187,13 +187,13 @@ export class CacheLoads {
       const value = limitMs === 0 ? await work : await raceTimeout(work, limitMs);
       if (value !== TIMED_OUT) return value;
     } catch (error) {
-      if (stale && !(error instanceof UnreachableError)) return this.serveStale(stale);
+      if (stale && !(error instanceof UnreachableError)) return this.serveStale(call.plan, stale);
       throw error;
     }
     // Those who share the answer do not wait for what becomes of the load.
     call.flight.verdict = 'unknown';
     if (!backgroundCompletion) call.running?.abort();
-    if (stale) return this.serveStale(stale);
+    if (stale) return this.serveStale(call.plan, stale);
     throw new CacheLoaderTimeoutError(limitMs);
   }
 
@@ -284,7 +284,7 @@ export class CacheLoads {
       .catch(() => undefined);
   }
 
-  private serveStale<T>(stale: FoundValue): T {
+  private serveStale<T>(_plan: LoadPlan<T>, stale: FoundValue): T {
     this.core.observers.recorder.count('staleHits');
     return stale.value as T;
   }
