@@ -163,15 +163,16 @@ function lifetime(ttlMs: number): number {
 function isDue<T>(entry: CacheEntry<T>, { refreshThreshold }: WrapSettings<T>): boolean {
   const threshold =
     typeof refreshThreshold === 'function' ? refreshThreshold(entry.value) : (refreshThreshold ?? 0);
-  return entry.expiresAt.getTime() - Date.now() < threshold;
+  return entry.freshForMs < threshold;
 }
 
 function fresh<T>(entry: CacheEntry<T> | undefined): CacheEntry<T> | undefined {
   return entry?.isStale ? undefined : entry;
 }
 
+/** Callers compare it with the clock of this machine. */
 function endOf(entry: CacheEntry<unknown> | undefined): number | undefined {
-  return entry?.expiresAt.getTime();
+  return entry && Date.now() + Math.round(entry.freshForMs);
 }
 
 function faultOf(isConfirmed: boolean): { error?: Error } {

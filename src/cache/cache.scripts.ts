@@ -76,6 +76,7 @@ return { now, 1 }`,
  * ARGV[1] token (string): of the write
  * ARGV[2] lease (number): how long the right lasts without renewal, in milliseconds
  * Reply number: stamp in microseconds
+ * Those who wait for whoever had it now wait for this one, which must know to wake them.
  */
 export const CLAIM: LuaScript<
   readonly [state: string, lease: string],
@@ -83,7 +84,7 @@ export const CLAIM: LuaScript<
   number
 > = Object.freeze({
   name: 'claim',
-  sha1: 'b1b2f546f9f6cfbeb654f44a7f1a3c63ee331636',
+  sha1: '81752a0d9d464900d0b60e3b7cebae14a9216705',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -120,7 +121,9 @@ if plain then return plain, 0 end
 local deleted, expired = string.match(text, '^(%d+):(%d+)$')
 return tonumber(deleted), tonumber(expired)
 end
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+local holder = redis.call('GET', KEYS[2]) or ''
+local waited = string.sub(holder, -1) == '+' and '+' or ''
+redis.call('SET', KEYS[2], ARGV[1] .. waited, 'PX', ARGV[2])
 return next_stamp(KEYS[1], server_now(), 0)`,
 });
 
@@ -354,23 +357,26 @@ return version`,
  * KEYS[3] lease: lease of the load
  * ARGV[1] token (string): of this load
  * ARGV[2] lease (number): how long the right lasts without renewal, in milliseconds
- * ARGV[3] force (0 | 1): 1 loads although the entry is fresh
+ * ARGV[3] replace (string | number): also load when the fresh entry is the one with this stamp, or any ('*');
+ *   empty for none
  * ARGV[4] known (string | Buffer): mark of the copy the caller has; empty for none
- * Reply [number, Buffer | null | 1, (1 | 2 | 3)?, number?]: server clock in microseconds; the entry, 1
+ * ARGV[5] waited (0 | 1): 1 when the caller has waited for another load
+ * Reply [number, Buffer | null | 1, (1 | 2 | 3 | 4)?, number?]: server clock in microseconds; the entry, 1
  *   when the copy is still right; a role and a number, or none when the entry is fresh. Role 1: load, and
- *   the stamp of the load. 2: another one loads, 3: nobody may for now, and how long that lasts in ms
+ *   the stamp of the load. 2: another one loads, 3: nobody may for now, and how long that lasts in ms.
+ *   4: what was waited for is not kept
  *
  * Work: constant. Needs Redis 5.
- * The same call, sent again because its first answer was lost.
- * Whoever fills the entry publishes only if somebody waits.
+ * Nobody loads while a stale value stands in; one that is gone cannot.
+ * The same call may come again because its first answer was lost.
  */
 export const LEAD: LuaScript<
   readonly [state: string, entry: string, lease: string],
-  readonly [token: string, lease: number, force: 0 | 1, known: string | Buffer],
-  [number, Buffer | null | 1, (1 | 2 | 3)?, number?]
+  readonly [token: string, lease: number, replace: string | number, known: string | Buffer, waited: 0 | 1],
+  [number, Buffer | null | 1, (1 | 2 | 3 | 4)?, number?]
 > = Object.freeze({
   name: 'lead',
-  sha1: '7ae3c679a0a5895cecd6d68815efcbef5ec60c69',
+  sha1: '95f49cb759da6647c1fbe4e2d0408dafeb49c684',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -457,18 +463,25 @@ return soft > now
 end
 local now = server_now()
 local raw = usable(KEYS[1], read_entry(KEYS[2]), now)
-local fresh = is_fresh(raw, now)
-if raw and ARGV[4] ~= '' and string.sub(raw, 3, 30) == ARGV[4] then raw = 1 end
-if ARGV[3] == '0' and fresh then return { now, raw } end
-if redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2], 'NX') then
-return { now, raw, 1, next_stamp(KEYS[1], now, 0) }
+local will_do = is_fresh(raw, now) and ARGV[3] ~= '*'
+if will_do and ARGV[3] ~= '' then
+local stamp = struct.unpack('<d', raw, 3)
+will_do = whole(stamp) ~= ARGV[3]
 end
-local holder = redis.call('GET', KEYS[3])
-if string.sub(holder, 1, #ARGV[1]) == ARGV[1] then return { now, raw, 1, next_stamp(KEYS[1], now, 0) } end
-local left = math.max(1, redis.call('PTTL', KEYS[3]))
-if string.sub(holder, 1, 1) == '!' then return { now, raw, 3, left } end
+local is_there = raw ~= false
+if raw and ARGV[4] ~= '' and string.sub(raw, 3, 30) == ARGV[4] then raw = 1 end
+if will_do then return { now, raw } end
+local holder = redis.call('GET', KEYS[3]) or ''
+local kind = string.sub(holder, 1, 1)
+if kind == '!' and is_there then return { now, raw, 3, math.max(1, redis.call('PTTL', KEYS[3])) } end
+if kind == '-' and ARGV[5] == '1' then return { now, raw, 4, 0 } end
+if kind == '' or kind == '!' or kind == '-' then
+redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
+elseif string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then
 if string.sub(holder, -1) ~= '+' then redis.call('APPEND', KEYS[3], '+') end
-return { now, raw, 2, left }`,
+return { now, raw, 2, math.max(1, redis.call('PTTL', KEYS[3])) }
+end
+return { now, raw, 1, next_stamp(KEYS[1], now, 0) }`,
 });
 
 /**
@@ -699,31 +712,37 @@ return { now, raw }`,
 });
 
 /**
- * Gives the right to load back without a value, and wakes those who wait; or keeps everybody from
- * loading for a while.
+ * Gives the right to load back without a value, and wakes those who wait.
  *
  * KEYS[1] lease: lease of the load
  * ARGV[1] token (string): of the load
- * ARGV[2] backoff (number): how long nobody may load, in milliseconds; 0 for not at all
+ * ARGV[2] after ('free' | 'unkept' | number): `free` lets the next one load; `unkept` tells those who wait
+ *   that there is nothing to wait for, so that they need not load one after another; or how long nobody
+ *   may load, in milliseconds
  * ARGV[3] wake (string): channel on which waiters are woken
  * ARGV[4] name (string): what to wake
  * Reply number: 0 when it was lost before
+ * They are woken at once, or look again in a quarter of a second.
  */
 export const RELEASE: LuaScript<
   readonly [lease: string],
-  readonly [token: string, backoff: number, wake: string, name: string],
+  readonly [token: string, after: 'free' | 'unkept' | number, wake: string, name: string],
   number
 > = Object.freeze({
   name: 'release',
-  sha1: 'ff24d73764db2eacdc6c0d613f9352bac13ce896',
-  lua: `local holder = redis.call('GET', KEYS[1])
+  sha1: '8175b1b1cbd50dda4574762ab73a5416ebf6b08f',
+  lua: `local UNKEPT_MS = 1000
+local holder = redis.call('GET', KEYS[1])
 if not holder or string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then return 0 end
-if ARGV[2] == '0' then
-redis.call('DEL', KEYS[1])
-else
+local is_waited = string.sub(holder, -1) == '+'
+if tonumber(ARGV[2]) then
 redis.call('SET', KEYS[1], '!', 'PX', ARGV[2])
+elseif ARGV[2] == 'unkept' and is_waited then
+redis.call('SET', KEYS[1], '-', 'PX', UNKEPT_MS)
+else
+redis.call('DEL', KEYS[1])
 end
-if string.sub(holder, -1) == '+' then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
+if is_waited then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
 return 1`,
 });
 

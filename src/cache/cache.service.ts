@@ -1,3 +1,4 @@
+import { ConfigurationError } from '../common/index.js';
 import type { CacheCore, CacheView, EntryPlace, FoundValue } from './cache-core.js';
 import { foundInMemory } from './cache-core.js';
 import { entryId, type CacheKey } from './cache-key.js';
@@ -31,6 +32,10 @@ export interface CacheLoadOptions extends CacheEntryOptions {
   forceRefresh?: boolean;
 }
 
+/** Settings of `CacheService.getOrSetMany`. Values that are stale do not stand in for its loader. */
+export type CacheLoadManyOptions = CacheSetOptions &
+  Pick<CacheLoadOptions, 'memory' | 'lease' | 'forceRefresh'>;
+
 /** One entry of `CacheService.setMany`. */
 export interface CacheManyEntry extends CacheSetOptions {
   /** Key of the entry. */
@@ -55,6 +60,8 @@ export interface CacheEntry<T> {
   readonly createdAt: Date;
   /** When it becomes, or became, stale. */
   readonly expiresAt: Date;
+  /** Milliseconds until it becomes stale, negative since it has; unlike the dates, whatever the clock of this machine. */
+  readonly freshForMs: number;
   /** Whether its time to live is over. */
   readonly isStale: boolean;
   /** Where it was found. */
@@ -279,17 +286,21 @@ export class CacheService {
     ids: readonly Id[],
     keyOf: (id: Id) => CacheKey,
     loader: (missing: Id[]) => Promise<ReadonlyMap<Id, T>>,
-    options?: CacheLoadOptions,
+    options?: CacheLoadManyOptions,
   ): Promise<Map<Id, T>> {
+    refuseUnused(options);
     const resolved = this.resolve(options);
+    const force = options?.forceRefresh ?? false;
     const places = new Map(ids.map((id) => [id, this.place(keyOf(id))]));
     const all = [...places.values()];
-    const found = options?.forceRefresh
+    const found = force
       ? new Map<string, FoundValue>()
       : await this.parts.reads.many(this.view, all, resolved.memory, resolved.timeoutMs);
     const missing = [...places].filter(([, { key }]) => !found.has(key));
     const loaded =
-      missing.length === 0 ? new Map<Id, T>() : await this.parts.loads.runMany(missing, loader, resolved);
+      missing.length === 0
+        ? new Map<Id, T>()
+        : await this.parts.loads.runMany(missing, loader, resolved, force);
     const values = new Map<Id, T>();
     for (const [id, { key }] of places) {
       const value = found.get(key);
@@ -437,7 +448,7 @@ export class CacheService {
     found: FoundValue,
   ): void {
     const plan = this.plan(place, loader, options, true);
-    if (this.parts.loads.isDue(plan.options, found)) this.parts.loads.refresh(plan);
+    if (this.parts.loads.isDue(plan.options, found)) this.parts.loads.refresh(plan, found);
   }
 
   private plan<T>(
@@ -477,12 +488,31 @@ export class CacheService {
   }
 }
 
+const UNUSED_BY_MANY = [
+  'graceBackoff',
+  'eagerRefresh',
+  'loaderTimeout',
+  'backgroundCompletion',
+  'waitTimeout',
+  'staleTimeout',
+] as const satisfies readonly (keyof CacheLoadOptions)[];
+
+/** Options that would be ignored are mistakes of whoever gives them. */
+function refuseUnused(options: CacheLoadOptions | undefined): void {
+  const unused = UNUSED_BY_MANY.find((name) => options?.[name] !== undefined);
+  if (unused === undefined) return;
+  throw new ConfigurationError(
+    `Option "${unused}" has no meaning for getOrSetMany; leave it out, or call getOrSet for each key`,
+  );
+}
+
 function toEntry<T>(found: FoundValue): CacheEntry<T> {
   const { value, stampUs, softUs, staleForUs, tier, tags } = found;
   return {
     value: value as T,
     createdAt: new Date(stampUs / 1000),
     expiresAt: new Date(softUs / 1000),
+    freshForMs: -staleForUs / 1000,
     isStale: staleForUs >= 0,
     tier,
     tags,

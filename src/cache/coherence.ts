@@ -24,6 +24,7 @@ const PROBE_MS = 1_000;
 export class Coherence {
   private means: Exclude<CacheCoherence, 'auto'> | undefined;
   private started = false;
+  private starting: Promise<void> | undefined;
   private readonly prefix: string;
 
   constructor(private readonly init: CoherenceInit) {
@@ -37,10 +38,15 @@ export class Coherence {
   }
 
   /** Finds the means, once, and begins to listen. A server that does not answer is asked again next time. */
-  async start(): Promise<void> {
-    if (this.started) return;
+  start(): Promise<void> {
+    if (this.started) return Promise.resolve();
+    this.starting ??= this.startNow().finally(() => (this.starting = undefined));
+    return this.starting;
+  }
+
+  private async startNow(): Promise<void> {
     if (this.means === undefined) this.means = await this.probe();
-    if (this.started || this.means === undefined) return;
+    if (this.means === undefined) return;
     this.started = true;
     if (this.init.listeners.length > 0) this.listen(this.means);
   }
@@ -95,7 +101,7 @@ export class Coherence {
     const { flights, listeners } = this.init;
     const isEntry = kindOf(key) === 'entry';
     if (isEntry) flights.void(key);
-    else flights.voidAll();
+    else flights.voidUnder(bucketOf(key));
     for (const listener of listeners) {
       if (isEntry) listener.changed(key);
       else listener.signalled(key);
@@ -106,6 +112,11 @@ export class Coherence {
     this.init.flights.voidAll();
     for (const listener of this.init.listeners) listener.suspectAll();
   }
+}
+
+/** What the keys of a bucket begin with, up to the end of the hash tag. */
+function bucketOf(key: string): string {
+  return key.slice(0, key.indexOf('}:') + 2);
 }
 
 /** What stands after the hash tag: `entry:<key>`, or a signal. */

@@ -130,7 +130,7 @@ export class StoredEntry {
     const at = this.afterTags;
     const length = this.raw.readUInt16LE(at);
     const validators: unknown = JSON.parse(this.raw.toString('utf8', at + 2, at + 2 + length));
-    if (typeof validators === 'object' && validators !== null) return validators as EntryValidators;
+    if (typeof validators === 'object' && validators !== null) return validators;
     throw new TypeError('The validators of the entry are no object');
   }
 

@@ -6,6 +6,8 @@ export interface Flight<T> {
   readonly value: Promise<T>;
   /** Settles after {@link value}; never rejects. */
   verdict: Promise<Verdict> | Verdict;
+  /** Loads although a fresh value is there. */
+  readonly isForced: boolean;
 }
 
 /** Reads and loads that are running, by key of the entry. */
@@ -25,12 +27,12 @@ export class Flights {
 
   /**
    * Shares the running work of `key`, or starts it. Who joins began after the work did, so a value that
-   * was overtaken in between is too old for them: they start anew.
+   * was overtaken in between is too old for them: they start anew. Who wants a load does not join a read.
    */
-  async run<T>(key: string, start: (flight: Flight<T>) => Promise<T>): Promise<T> {
+  async run<T>(key: string, isForced: boolean, start: (flight: Flight<T>) => Promise<T>): Promise<T> {
     for (let attempt = 0; ; attempt += 1) {
       const running = this.running.get(key) as Flight<T> | undefined;
-      if (!running) return this.launch(key, start).value;
+      if (!running || (isForced && !running.isForced)) return this.launch(key, isForced, start).value;
       this.joinedCount += 1;
       const value = await running.value;
       const { verdict } = running;
@@ -45,15 +47,21 @@ export class Flights {
     this.running.delete(key);
   }
 
+  /** Anything whose key begins like this may have changed. */
+  voidUnder(prefix: string): void {
+    for (const key of this.running.keys()) if (key.startsWith(prefix)) this.running.delete(key);
+  }
+
   /** Anything may have changed. */
   voidAll(): void {
     this.running.clear();
   }
 
-  private launch<T>(key: string, start: (flight: Flight<T>) => Promise<T>): Flight<T> {
-    const flight: { value: Promise<T>; verdict: Promise<Verdict> | Verdict } = {
+  private launch<T>(key: string, isForced: boolean, start: (flight: Flight<T>) => Promise<T>): Flight<T> {
+    const flight: Flight<T> & { value: Promise<T> } = {
       value: undefined as unknown as Promise<T>,
       verdict: 'unknown',
+      isForced,
     };
     const land = (): void => {
       if (this.running.get(key) === flight) this.running.delete(key);

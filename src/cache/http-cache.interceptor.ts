@@ -172,7 +172,7 @@ export class HttpCacheInterceptor implements NestInterceptor {
     for (const [name, value] of Object.entries(stored.headers)) exchange.set(name, value);
     exchange.set('ETag', stored.etag);
     exchange.set('X-Cache', status);
-    if (entry) exchange.set('Age', String(seconds(Date.now() - entry.createdAt.getTime())));
+    if (entry) exchange.set('Age', String(seconds(ageMs(entry))));
     if (exchange.responseHeader('set-cookie') !== undefined) {
       // Middleware has given this client a cookie: nobody else may get it from a cache on the way.
       if (isForSharedCaches(exchange.responseHeader('cache-control')))
@@ -278,8 +278,13 @@ function hasCredentials(exchange: HttpExchange): boolean {
 function freshFor(plan: HttpCachePlan, status: CacheStatus, entry: CacheEntry<unknown> | undefined): number {
   const longest = plan.maxAgeMs ?? Infinity;
   if (status === 'STALE') return 0;
-  const leftMs = entry ? entry.expiresAt.getTime() - Date.now() : plan.leastTtlMs;
+  const leftMs = entry ? entry.freshForMs : plan.leastTtlMs;
   return Math.min(longest, leftMs, plan.ttlMs);
+}
+
+/** By the server's clock alone. */
+function ageMs({ createdAt, expiresAt, freshForMs }: CacheEntry<unknown>): number {
+  return expiresAt.getTime() - createdAt.getTime() - freshForMs;
 }
 
 function seconds(ms: number): number {

@@ -31,6 +31,7 @@ export {
 export {
   CacheService,
   type CacheEntry,
+  type CacheLoadManyOptions,
   type CacheLoadOptions,
   type CacheManyEntry,
   type CacheReadOptions,

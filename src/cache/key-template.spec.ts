@@ -23,6 +23,20 @@ describe('KeyTemplate', () => {
     expect(new KeyTemplate('find:{0}', 'tags').text([''])).toBe('find:');
   });
 
+  it('tells the tags of several values apart, and leaves one value as it is', () => {
+    const tag = (text: string, ...args: unknown[]) => new KeyTemplate(text, 'tags of X.find').text(args);
+
+    expect(tag('user:{0}', 'a:b%')).toBe('user:a:b%');
+    expect(tag('{0}:{1}', 'a', 'b')).toBe('a:b');
+    const tags = [
+      tag('{0}:{1}', 'a:b', 'c'),
+      tag('{0}:{1}', 'a', 'b:c'),
+      tag('{0}:{1}', 'a%3Ab', 'c'),
+      tag('{0}:{1}', '', 'a:b:c'),
+    ];
+    expect(new Set(tags).size).toBe(tags.length);
+  });
+
   it('names the placeholder that has no value', () => {
     for (const args of [[], [undefined], [null], [{}], [Number.NaN]]) {
       expect(() => key('user:{0}', ...args)).toThrow(/\{0\} in the key of X\.find is \w+; it has to be/);

@@ -29,9 +29,17 @@ export class KeyTemplate {
     return this.fillParts(args).map((part) => part || EMPTY_TEXT);
   }
 
-  /** The filled text, for tags. */
+  /**
+   * The filled text, for tags. One value stands in it as it is, as somebody would write the tag by hand; of
+   * several, the `:` of one could be taken for the one between them, and is written as `%3A`.
+   *
+   * @throws {ConfigurationError} when a placeholder has no value
+   */
   text(args: readonly unknown[]): string {
-    return this.fillParts(args).join(':');
+    const parts = this.fillParts(args);
+    const isFilled = (part: readonly Piece[]): boolean => part.some((piece) => typeof piece !== 'string');
+    if (this.parts.filter(isFilled).length < 2) return parts.join(':');
+    return parts.map((part, index) => (isFilled(this.parts[index]!) ? escape(part) : part)).join(':');
   }
 
   private fillParts(args: readonly unknown[]): string[] {
@@ -48,6 +56,10 @@ export class KeyTemplate {
       `${piece.source} in the ${this.where} is ${kind}; it has to be text, a number or a boolean`,
     );
   }
+}
+
+function escape(part: string): string {
+  return part.replaceAll('%', '%25').replaceAll(':', '%3A');
 }
 
 /** Whether a value may stand in a key: it has one text, and nothing else has the same by accident. */

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { noteFailure, type CacheCore, type EntryPlace } from './cache-core.js';
+import type { ResolvedEntryOptions } from './entry.options.js';
 import type { Verdict } from './flights.js';
-import type { Lifetime } from './remote-tier.js';
+import type { AfterRelease, Lifetime } from './remote-tier.js';
 
 /** Makes tokens that no other load has. None is the beginning of another, which the scripts rely on. */
 export class LoadTokens {
@@ -22,20 +23,29 @@ export interface LeaseTerms {
   readonly stampUs: number;
   readonly leaseMs: number;
   readonly timeoutMs: number;
+  /** How long it is renewed at most: what loads may hang for ever. */
+  readonly heldMs: number;
+}
+
+/** How long one load may keep others waiting: nobody waits for longer than this anyway. */
+export function longestLoadMs({ hardLoaderMs, waitMs }: ResolvedEntryOptions): number {
+  return Math.max(hardLoaderMs, waitMs);
 }
 
 /**
  * The right to load one entry. Renewed while it is held, so that a slow load keeps it and a dead
- * process loses it; taken away by whoever writes or deletes the entry.
+ * process, or one that hangs, loses it; taken away by whoever writes or deletes the entry.
  */
 export class Lease {
   private readonly renewal: NodeJS.Timeout;
+  private readonly endMs: number;
 
   constructor(
     private readonly core: CacheCore,
     private readonly place: EntryPlace,
     private readonly terms: LeaseTerms,
   ) {
+    this.endMs = performance.now() + terms.heldMs;
     this.renewal = setInterval(() => void this.renew(), Math.max(30, terms.leaseMs / 3));
     this.renewal.unref();
   }
@@ -59,13 +69,13 @@ export class Lease {
     }
   }
 
-  /** Gives the right back without a value; with a back-off nobody gets it for that long. Never rejects. */
-  async release(backoffMs: number): Promise<Verdict> {
+  /** Gives the right back without a value. Never rejects. */
+  async release(after: AfterRelease): Promise<Verdict> {
     clearInterval(this.renewal);
     const { bucket, key } = this.place;
     const { token, timeoutMs } = this.terms;
     try {
-      await this.core.remote.release(bucket, key, token, backoffMs, timeoutMs);
+      await this.core.remote.release(bucket, key, token, after, timeoutMs);
     } catch {
       // It ends by itself.
     }
@@ -76,6 +86,10 @@ export class Lease {
   private async renew(): Promise<void> {
     const { bucket, key } = this.place;
     const { token, leaseMs } = this.terms;
+    if (performance.now() > this.endMs) {
+      clearInterval(this.renewal);
+      return;
+    }
     const isHeld = await this.core.remote.renew(bucket, key, token, leaseMs).catch(() => true);
     if (!isHeld) clearInterval(this.renewal);
   }

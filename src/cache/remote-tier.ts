@@ -9,10 +9,21 @@ import {
 import type { Bucket } from './cache-key.js';
 import * as scripts from './cache.scripts.js';
 import type { Coherence } from './coherence.js';
+import { raceTimeout, TIMED_OUT } from './race-timeout.js';
 import type { ServerIdentity } from './server-identity.js';
 
-/** Role of a caller that asked to load: `lead` loads, `wait` for another, `backoff`: nobody for now. */
-export type LoadRole = 'fresh' | 'lead' | 'wait' | 'backoff';
+/** Role of a caller that asked to load: `lead` loads, `wait` for another, `backoff`: nobody for now,
+ * `alone`: what it waited for is not kept, so there is nothing to wait for. */
+export type LoadRole = 'fresh' | 'lead' | 'wait' | 'backoff' | 'alone';
+
+/** A fresh entry that is to be loaded anew: the one with this stamp, or any. */
+export type Replaceable = number | 'any' | undefined;
+
+/**
+ * What holds after the right to load is given back: the next one may load, there is nothing to wait for,
+ * or nobody may load for so many milliseconds.
+ */
+export type AfterRelease = 'free' | 'unkept' | number;
 
 /** Answer to a read: the server's clock in microseconds, and the entry; 1 when the caller's copy is right. */
 export type RawRead = [nowUs: number, entry: Buffer | null | 1];
@@ -21,7 +32,7 @@ export type RawRead = [nowUs: number, entry: Buffer | null | 1];
  * Answer to a caller that asked to load: with its role, if the entry is not fresh, comes the stamp of the
  * load for `lead`, and for `wait` and `backoff` the milliseconds that they last.
  */
-export type RawLead = [nowUs: number, entry: Buffer | null | 1, role?: 1 | 2 | 3, detail?: number];
+export type RawLead = [nowUs: number, entry: Buffer | null | 1, role?: 1 | 2 | 3 | 4, detail?: number];
 
 /** How long an entry lives. */
 export interface Lifetime {
@@ -134,10 +145,19 @@ export class RemoteTier {
   lead(
     bucket: Bucket,
     key: string,
-    options: { token: string; leaseMs: number; force: boolean; timeoutMs: number; mark?: Buffer | undefined },
+    options: {
+      token: string;
+      leaseMs: number;
+      replace: Replaceable;
+      /** Whether the caller has waited for another load. */
+      hasWaited?: boolean;
+      timeoutMs: number;
+      mark?: Buffer | undefined;
+    },
   ): Promise<RawLead> {
-    const { token, leaseMs, force, timeoutMs, mark } = options;
-    const parts = [bucket.state, key, bucket.lease(key), token, leaseMs, force ? 1 : 0, mark ?? NO_MARK];
+    const { token, leaseMs, replace = '', hasWaited = false, timeoutMs, mark = NO_MARK } = options;
+    const stamp = replace === 'any' ? '*' : replace;
+    const parts = [bucket.state, key, bucket.lease(key), token, leaseMs, stamp, mark, hasWaited ? 1 : 0];
     return this.run('cache.lead', scripts.LEAD, bucket, 3, parts, timeoutMs, true);
   }
 
@@ -226,10 +246,25 @@ export class RemoteTier {
     return (await this.run('cache.renew', scripts.RENEW, bucket, 1, parts, leaseMs)) === 1;
   }
 
-  /** Gives the right to load back; with a back-off nobody gets it for that long. */
-  release(bucket: Bucket, key: string, token: string, backoffMs: number, timeoutMs: number): Promise<number> {
-    const parts = [bucket.lease(key), token, backoffMs, this.init.wakeChannel, key];
+  /** Gives the right to load back. */
+  release(
+    bucket: Bucket,
+    key: string,
+    token: string,
+    after: AfterRelease,
+    timeoutMs: number,
+  ): Promise<number> {
+    const parts = [bucket.lease(key), token, after, this.init.wakeChannel, key];
     return this.run('cache.release', scripts.RELEASE, bucket, 1, parts, timeoutMs);
+  }
+
+  /**
+   * Gives back a right that may have been given: a request that failed may run later, and its answer finds
+   * nobody. Sent behind it on the same connection, and not waited for.
+   */
+  withdraw(bucket: Bucket, key: string, token: string, timeoutMs: number, error: unknown): void {
+    const isPossible = isRednestError(error) && (error as { outcome?: string }).outcome === 'unknown';
+    if (isPossible) void this.release(bucket, key, token, 'free', timeoutMs).catch(() => undefined);
   }
 
   /** Compares the server with the one that kept the bucket's state; callers share it. */
@@ -285,21 +320,27 @@ export class RemoteTier {
   private async runCarefully<Reply>(call: ScriptCall<Reply>): Promise<Reply> {
     const { executor, identity } = this.init;
     const { operation, script, bucket, keys, parts, timeoutMs, idempotent } = call;
+    // One deadline for all of it; a comparison that takes longer ends for those who come later.
+    const endMs = performance.now() + timeoutMs;
+    const leftMs = (): number => Math.max(1, Math.ceil(endMs - performance.now()));
     const send = (client: RedisClient): Promise<unknown> =>
       identity.knows(bucket)
         ? (client as unknown as ByteClient).evalshaBuffer(script.sha1, keys, ...parts)
         : Promise.resolve(UNKNOWN_SERVER);
     for (let attempt = 0; attempt < EPOCH_RETRIES; attempt += 1) {
-      if (!identity.knows(bucket)) await this.adopt(bucket, timeoutMs);
+      if (!identity.knows(bucket)) {
+        const adopted = await raceTimeout(this.adopt(bucket, timeoutMs), leftMs());
+        if (adopted === TIMED_OUT) throw this.notSent(operation, `no answer within ${timeoutMs} ms`);
+      }
       try {
-        const reply = await executor.run(operation, send, { deadlineMs: timeoutMs, idempotent });
+        const reply = await executor.run(operation, send, { deadlineMs: leftMs(), idempotent });
         if (reply !== UNKNOWN_SERVER) return reply as Reply;
       } catch (error) {
-        if (isUnknownScript(error)) return this.sendSource(call);
+        if (isUnknownScript(error)) return this.sendSource({ ...call, timeoutMs: leftMs() });
         throw error;
       }
     }
-    throw this.unsettled(operation);
+    throw this.notSent(operation, 'the connection keeps changing');
   }
 
   private sendSource<Reply>(call: ScriptCall<Reply>): Promise<Reply> {
@@ -309,9 +350,9 @@ export class RemoteTier {
     return this.init.executor.run(operation, send, { deadlineMs: timeoutMs, idempotent }) as Promise<Reply>;
   }
 
-  private unsettled(operation: string): RedisUnavailableError {
+  private notSent(operation: string, reason: string): RedisUnavailableError {
     const { connection } = this.init;
-    return new RedisUnavailableError('the connection keeps changing', {
+    return new RedisUnavailableError(reason, {
       connection,
       operation,
       outcome: 'not-sent',
@@ -320,11 +361,12 @@ export class RemoteTier {
 }
 
 /** Roles by the number the script answers; none stands for 0. */
-export const ROLES: Readonly<Record<0 | 1 | 2 | 3, LoadRole>> = Object.freeze({
+export const ROLES: Readonly<Record<0 | 1 | 2 | 3 | 4, LoadRole>> = Object.freeze({
   0: 'fresh',
   1: 'lead',
   2: 'wait',
   3: 'backoff',
+  4: 'alone',
 });
 
 /** Names what the script answered. */

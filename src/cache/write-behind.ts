@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { backoffDelayMs, ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
 import type { DrainParticipant } from '../redis/index.js';
 import { entryId, type CacheKey } from './cache-key.js';
@@ -83,7 +84,9 @@ export class WriteBehind<T> implements DrainParticipant {
   private inBatch = 0;
   private timer: NodeJS.Timeout | undefined;
   private flushing: Promise<void> | undefined;
-  private stopping: AbortSignal | undefined;
+  private isOver = false;
+  /** Aborted when the time of the drain is over. */
+  private readonly deadline = new AbortController();
 
   /**
    * @throws {ConfigurationError} when an option is unusable
@@ -100,12 +103,17 @@ export class WriteBehind<T> implements DrainParticipant {
   /**
    * Takes a value; returns at once.
    *
-   * @returns `false` when the buffer is full and the key is not in it: the value is lost, and counted
+   * @returns `false` when the value is lost, and counted: the buffer is full and the key is not in it, or the
+   * application has ended it
    * @throws {ConfigurationError} when the key is unusable
    */
   put(key: CacheKey, value: T): boolean {
     const id = entryId(key);
     const earlier = this.waiting.get(id);
+    if (this.isOver) {
+      this.lose([{ key, value }], 'shutdown');
+      return false;
+    }
     if (!earlier && this.waiting.size + this.inBatch >= this.settings.capacity) {
       this.lose([{ key, value }], 'full');
       return false;
@@ -134,8 +142,13 @@ export class WriteBehind<T> implements DrainParticipant {
 
   /** Empties the buffer; what is left when the time is over is lost. @internal */
   async drain(signal: AbortSignal): Promise<void> {
-    this.stopping = signal;
+    const end = (): void => this.deadline.abort();
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end, { once: true });
     while (this.waiting.size + this.inBatch > 0 && !signal.aborted) await this.flush();
+    // What ran when the time was over reports its loss first.
+    await this.flushing;
+    this.isOver = true;
     clearTimeout(this.timer);
     if (this.waiting.size > 0) this.lose(this.take(Infinity), 'shutdown');
   }
@@ -143,7 +156,8 @@ export class WriteBehind<T> implements DrainParticipant {
   private async flushAll(): Promise<void> {
     clearTimeout(this.timer);
     this.timer = undefined;
-    while (this.waiting.size > 0) await this.write(this.take(this.settings.batchSize));
+    while (this.waiting.size > 0 && !this.deadline.signal.aborted)
+      await this.write(this.take(this.settings.batchSize));
   }
 
   private async write(batch: readonly WriteBehindItem<T>[]): Promise<void> {
@@ -151,12 +165,13 @@ export class WriteBehind<T> implements DrainParticipant {
     try {
       for (let attempt = 1; ; attempt += 1) {
         if (await this.tryWrite(batch)) return;
-        if (attempt >= this.settings.attempts || this.stopping?.aborted) {
-          this.lose(batch, this.stopping?.aborted ? 'shutdown' : 'failed');
+        const { signal } = this.deadline;
+        if (attempt >= this.settings.attempts || signal.aborted) {
+          this.lose(batch, signal.aborted ? 'shutdown' : 'failed');
           return;
         }
         this.counts.retries += 1;
-        await pause(backoffDelayMs(attempt, RETRY));
+        await pause(backoffDelayMs(attempt, RETRY), undefined, { signal }).catch(() => undefined);
       }
     } finally {
       this.inBatch = 0;
@@ -164,8 +179,9 @@ export class WriteBehind<T> implements DrainParticipant {
   }
 
   private async tryWrite(batch: readonly WriteBehindItem<T>[]): Promise<boolean> {
+    if (this.deadline.signal.aborted) return false;
     try {
-      await this.options.flush(batch);
+      await untilAborted(this.options.flush(batch), this.deadline.signal);
       this.counts.written += batch.length;
       return true;
     } catch {
@@ -198,21 +214,38 @@ export class WriteBehind<T> implements DrainParticipant {
     this.counts.lost += items.length;
     this.host.logger.warn(`${items.length} values of ${this.name} were lost (${reason})`);
     if (this.options.cached) void this.host.forget(items.map(({ key }) => key)).catch(() => undefined);
+    void this.tell({ count: items.length, reason });
+  }
+
+  private async tell(loss: WriteBehindLoss): Promise<void> {
     try {
-      this.options.onLoss?.({ count: items.length, reason });
+      await this.options.onLoss?.(loss);
     } catch {
       this.host.logger.warn(`onLoss of ${this.name} failed`);
     }
   }
 
   private schedule(ms: number): void {
+    if (this.isOver) return;
     this.timer ??= setTimeout(() => void this.flush(), ms).unref();
   }
 }
 
 const RETRY = { baseMs: 50, capMs: 5_000 };
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+/** Waits for work that may never end. @throws when the signal is aborted first */
+async function untilAborted(work: unknown, signal: AbortSignal): Promise<void> {
+  let abort: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort!);
+  }
+}
 
 function resolveSettings<T>(options: WriteBehindOptions<T>) {
   const {

@@ -2,7 +2,7 @@ import { noteFailure, type CacheCore, type EntryPlace } from './cache-core.js';
 import type { CacheWrites } from './cache-writes.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
 import { encodeBody } from './entry-format.js';
-import { Lease, LoadTokens } from './lease.js';
+import { Lease, LoadTokens, longestLoadMs } from './lease.js';
 import { lifetimeOf } from './lifetime.js';
 
 /** A store may be slow; a process that dies while it writes holds readers back for this long at most, in milliseconds. */
@@ -28,13 +28,13 @@ export class WriteThrough {
     writer: (value: T) => T | undefined | void | Promise<T | undefined | void>,
     options: ResolvedEntryOptions,
   ): Promise<T> {
-    const lease = await this.claim(place, options.timeoutMs);
+    const lease = await this.claim(place, options);
     let written: T;
     try {
       const answer = await writer(value);
       written = answer === undefined ? value : answer;
     } catch (error) {
-      await lease?.release(0);
+      await lease?.release('free');
       await this.writes.remove([place], 'delete', options.timeoutMs);
       throw error;
     }
@@ -57,20 +57,23 @@ export class WriteThrough {
       const body = encodeBody({ flags, version, loadMs: 0, tags: options.tags }, bytes);
       return (await lease.fill(body, lifetimeOf(options, value))) === 'kept';
     } catch (error) {
-      await lease.release(0);
+      await lease.release('free');
       await this.writes.remove([place], 'delete', options.timeoutMs);
       throw error;
     }
   }
 
   /** Without Redis the store is written all the same. */
-  private async claim(place: EntryPlace, timeoutMs: number): Promise<Lease | undefined> {
+  private async claim(place: EntryPlace, options: ResolvedEntryOptions): Promise<Lease | undefined> {
+    const { timeoutMs } = options;
     const token = this.tokens.next();
     const { bucket, key } = place;
     try {
       const stampUs = await this.core.remote.claim(bucket, key, token, LEASE_MS, timeoutMs);
-      return new Lease(this.core, place, { token, stampUs, leaseMs: LEASE_MS, timeoutMs });
+      const heldMs = longestLoadMs(options);
+      return new Lease(this.core, place, { token, stampUs, leaseMs: LEASE_MS, timeoutMs, heldMs });
     } catch (error) {
+      this.core.remote.withdraw(bucket, key, token, timeoutMs, error);
       noteFailure(this.core.observers, 'write', 'writeFailures', error);
       return undefined;
     }

@@ -19,6 +19,8 @@ export interface WakeUpListener {
    * when the signal is aborted, or when the application closes
    */
   wait(wait: WakeUpWait): Promise<boolean>;
+  /** Whether no wait lasts any more: closed, or the application closes. */
+  readonly isClosed: boolean;
   /** Ends the listening; a wait that runs ends with `false`. Idempotent. */
   close(): void;
 }
@@ -139,6 +141,10 @@ class Sleeper implements WakeUpListener {
     private readonly deadlines: DeadlineQueue,
     private readonly onClose: () => void,
   ) {}
+
+  get isClosed(): boolean {
+    return this.closed;
+  }
 
   wait({ deadlineMs, signal }: WakeUpWait): Promise<boolean> {
     if (this.finish) throw new Error('This listener is already waited on; call listen() for each waiter');

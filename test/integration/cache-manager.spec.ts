@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Controller, Get, UseInterceptors, type INestApplication } from '@nestjs/common';
 import {
   CACHE_MANAGER as THEIR_TOKEN,
@@ -209,6 +209,19 @@ describe('CACHE_MANAGER', () => {
 
       expect(((await cache.ttl('default'))! - Date.now()) / 60_000).toBeCloseTo(10, 0);
       expect(((await cache.ttl('ever'))! - Date.now()) / 86_400_000).toBeCloseTo(365, 0);
+      await module.close();
+    });
+
+    it('says when an entry ends by the clock of this machine, however wrong that is', async () => {
+      const module = await open();
+      const cache = module.get<Cache>(CACHE_MANAGER, { strict: false });
+      await cache.set('k', 'v', 60_000);
+      const skewed = Date.now() + 3_600_000;
+      const clock = jest.spyOn(Date, 'now').mockReturnValue(skewed);
+      const end = await cache.ttl('k').finally(() => clock.mockRestore());
+
+      expect(end).toBeGreaterThan(skewed + 50_000);
+      expect(end).toBeLessThanOrEqual(skewed + 60_000);
       await module.close();
     });
 

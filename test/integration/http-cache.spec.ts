@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
   Controller,
   Get,
@@ -416,6 +416,22 @@ function suite(adapter: () => ExpressAdapter | FastifyAdapter): void {
     expect(Number(hit.headers.get('age'))).toBeLessThanOrEqual(5);
     expect(hit.headers.get('cache-control')).toMatch(/^public, max-age=5[5-9]$/);
     expect(hit.headers.get('vary')).toBe('authorization, cookie');
+  });
+
+  it('says how long by the clock of the server, however wrong that of this machine is', async () => {
+    await get('/plain/1');
+    await kept('/plain/1');
+    const skewMs = 3_600_000;
+    const now = Date.now.bind(Date);
+
+    for (const skewed of [now() + skewMs, now() - skewMs]) {
+      const clock = jest.spyOn(Date, 'now').mockReturnValue(skewed);
+      const hit = await get('/plain/1').finally(() => clock.mockRestore());
+
+      expect(hit.xCache).toBe('HIT');
+      expect(Number(hit.headers.get('age'))).toBeLessThanOrEqual(5);
+      expect(hit.headers.get('cache-control')).toMatch(/^public, max-age=5[5-9]$/);
+    }
   });
 
   it('runs the handler once for requests at the same time', async () => {

@@ -20,7 +20,7 @@ export interface RunningTopology {
  * a test holds them together.
  */
 export const MINIMAL_ACL =
-  '~shop:* resetchannels -@all +@read +@write +@connection +@transaction +@scripting -@dangerous +info +time';
+  '~shop:* resetchannels &shop:* &__redis__:invalidate -@all +@read +@write +@connection +@transaction +@scripting -@dangerous +info +time +publish +subscribe +unsubscribe';
 
 /** One server without anything special. */
 export const SINGLE: Topology = {

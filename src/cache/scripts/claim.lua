@@ -8,5 +8,8 @@
 --- @include "_clock.lua"
 --- @include "_state.lua"
 
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+-- Those who wait for whoever had it now wait for this one, which must know to wake them.
+local holder = redis.call('GET', KEYS[2]) or ''
+local waited = string.sub(holder, -1) == '+' and '+' or ''
+redis.call('SET', KEYS[2], ARGV[1] .. waited, 'PX', ARGV[2])
 return next_stamp(KEYS[1], server_now(), 0)

@@ -1,0 +1,377 @@
+import type { TestingModule } from '@nestjs/testing';
+import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
+import {
+  CACHE_LEASE_KEYSPACE,
+  CacheLoaderTimeoutError,
+  CacheModule,
+  CacheService,
+  type CacheLoadOptions,
+  type CacheOptions,
+  type WriteBehindLoss,
+} from 'rednest/cache';
+import { createModule, inject } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
+import { describeNative } from '../support/needs.js';
+import { uniquePrefix } from '../support/prefix.js';
+import { startNative, type NativeServer } from '../support/servers.js';
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+const never = (): Promise<never> => new Promise(() => undefined);
+
+/** A promise and its end. */
+function gate(): { opened: Promise<void>; open: () => void } {
+  let open!: () => void;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open };
+}
+
+describeNative('loads that go wrong', () => {
+  let server: NativeServer;
+  let redis: Redis;
+  let keyPrefix: string;
+  let modules: TestingModule[];
+  let cache: CacheService;
+  let other: CacheService;
+
+  /** The cache of another process, as far as Redis can tell. */
+  async function open(options: CacheOptions = {}): Promise<CacheService> {
+    const module = await createModule({
+      redis: { url: server.url, keyPrefix },
+      imports: [CacheModule.forRoot({ namespace: 'n', ...options })],
+    });
+    modules.push(module);
+    return inject(module, CacheService);
+  }
+
+  const leaseOf = (id: string) => redis.get(CACHE_LEASE_KEYSPACE.key(keyPrefix, 'n', id));
+  const scripts = async (): Promise<number> =>
+    Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
+
+  beforeEach(async () => {
+    server = await startNative();
+    redis = new Redis(server.url);
+    redis.on('error', () => undefined);
+    modules = [];
+    keyPrefix = uniquePrefix();
+    cache = await open();
+    other = await open();
+    await cache.get('warm');
+    await other.get('warm');
+  });
+  afterEach(async () => {
+    await Promise.all(modules.map((module) => module.close()));
+    redis.disconnect();
+    await server.stop();
+  });
+
+  it('frees the key of a loader that hangs when its limit aborts it', async () => {
+    const options = { lease: '60s', waitTimeout: '20s', backgroundCompletion: false } as const;
+    const hung = cache.getOrSet('k', never, { ...options, loaderTimeout: { hard: '300ms' } });
+    const failure = hung.catch((error: unknown) => error);
+    await eventually('it has the lease', () => leaseOf('k'));
+
+    const startedMs = performance.now();
+    await expect(other.getOrSet('k', () => 'ok', options)).resolves.toBe('ok');
+
+    expect(performance.now() - startedMs).toBeLessThan(10_000);
+    expect(await failure).toBeInstanceOf(CacheLoaderTimeoutError);
+  });
+
+  it.each<[string, CacheLoadOptions]>([
+    ['in the background', { loaderTimeout: { hard: '50ms' } }],
+    ['without limits', {}],
+  ])('no longer renews the lease of a loader that hangs %s', async (_how, options) => {
+    void cache
+      .getOrSet('k', never, { lease: '300ms', waitTimeout: '500ms', ...options })
+      .catch(() => undefined);
+    await eventually('it has the lease', () => leaseOf('k'));
+
+    await eventually('the lease has ended', async () => (await leaseOf('k')) === null);
+  });
+
+  it('no longer renews the leases of a writer and of a loader of many that hang', async () => {
+    const hasty = await open({ waitTimeout: '100ms', lease: '300ms' });
+    void hasty.writeThrough('w', 1, never);
+    void hasty.getOrSetMany(['m'], (id) => id, never);
+    await eventually('they have leases', async () => (await leaseOf('w')) && (await leaseOf('m')));
+
+    await eventually('the leases have ended', async () => !(await leaseOf('w')) && !(await leaseOf('m')));
+  }, 20_000);
+
+  it('refreshes again after a refresh that hangs', async () => {
+    let loads = 0;
+    const options = { lease: '100ms', waitTimeout: '200ms', eagerRefresh: 0 } as const;
+    await cache.set('k', 'old');
+    const load = (): Promise<string> => ((loads += 1) === 1 ? never() : Promise.resolve('new'));
+
+    await eventually('the second refresh', async () => (await cache.getOrSet('k', load, options)) === 'new');
+  });
+
+  it('waits, and does not spin, while an entry that it cannot read is replaced', async () => {
+    await cache.namespace('n', { version: 1 }).set('k', 'one');
+    const [mine, others] = [cache, other].map((each) => each.namespace('n', { version: 2 }));
+    const { opened, open: finish } = gate();
+    const loading = mine!.getOrSet('k', async () => {
+      await opened;
+      return 'two';
+    });
+    await eventually('it loads', () => leaseOf('k'));
+    const before = await scripts();
+    const waiting = others!.getOrSet('k', () => 'never');
+    await eventually('the other waits', () => other.stats().waits === 1);
+
+    await pause(1_000);
+    const calls = (await scripts()) - before;
+    finish();
+
+    expect(calls).toBeLessThan(20);
+    await expect(Promise.all([loading, waiting])).resolves.toEqual(['two', 'two']);
+  });
+
+  it('gives a lease back whose request was not answered in time', async () => {
+    server.freeze();
+    const options = { lease: '60s', waitTimeout: '20s' } as const;
+    await expect(cache.getOrSet('k', () => 'alone', options)).resolves.toBe('alone');
+    await expect(
+      cache.getOrSetMany(
+        ['m'],
+        (id) => id,
+        async () => new Map([['m', 1]]),
+        { lease: '60s' },
+      ),
+    ).resolves.toEqual(new Map([['m', 1]]));
+    server.resume();
+
+    const startedMs = performance.now();
+    await expect(other.getOrSet('k', () => 'v', options)).resolves.toBe('v');
+    await expect(other.getOrSet('m', () => 2, options)).resolves.toBe(2);
+
+    expect(performance.now() - startedMs).toBeLessThan(10_000);
+  });
+
+  it('keeps what getOrSetMany loads anew', async () => {
+    await cache.set('k', 'old');
+
+    await cache.getOrSetMany(
+      ['k'],
+      (id) => id,
+      async () => new Map([['k', 'new']]),
+      { forceRefresh: true },
+    );
+
+    await eventually('it is kept', async () => (await other.get('k', { memory: false })) === 'new');
+  });
+
+  it('answers what another process loads anew, not what was there before', async () => {
+    await cache.set('k', 'old');
+    const { opened, open: finish } = gate();
+    const load = async (): Promise<string> => {
+      await opened;
+      return 'new';
+    };
+    const first = cache.getOrSet('k', load, { forceRefresh: true });
+    await eventually('it loads', () => leaseOf('k'));
+    const second = other.getOrSet('k', () => 'never', { forceRefresh: true });
+    await eventually('the other waits', () => other.stats().waits === 1);
+    finish();
+
+    await expect(Promise.all([first, second])).resolves.toEqual(['new', 'new']);
+  });
+
+  it('does not join a plain read when it is to load anew', async () => {
+    await cache.set('k', 'old');
+
+    const values = await Promise.all([
+      cache.getOrSet('k', () => 'never', { memory: false }),
+      cache.getOrSet('k', () => 'forced', { forceRefresh: true }),
+      cache.getOrSet('k', () => 'never', { forceRefresh: true }),
+    ]);
+
+    expect(values).toEqual(['old', 'forced', 'forced']);
+  });
+
+  it('ends a back-off with the stale value it was for', async () => {
+    const options = { grace: '1h', graceBackoff: '1h', tags: ['t'] } as const;
+    await cache.set('k', 'v', { grace: '1h', tags: ['t'] });
+    await cache.expire('k');
+    const failing = cache.getOrSet('k', () => Promise.reject(new Error('down')), options);
+    await expect(failing).resolves.toBe('v');
+    await eventually('it backs off', async () => (await leaseOf('k')) === '!');
+    await cache.deleteByTag('t');
+
+    await expect(other.getOrSet('k', () => 'fresh', options)).resolves.toBe('fresh');
+
+    await eventually('it is kept', async () => (await cache.get('k', { memory: false })) === 'fresh');
+  });
+
+  it.each<[string, () => unknown]>([
+    ['undefined', () => undefined],
+    ['an error', () => Promise.reject(new Error('down'))],
+  ])('does not let callers load one after another when each gets %s', async (_what, end) => {
+    const fleet = [cache, other, await open(), await open()];
+    await Promise.all(fleet.map((each) => each.get('warm')));
+    const ended = gate();
+    let started = 0;
+    let running = 0;
+    let most = 0;
+    const load = async (): Promise<unknown> => {
+      started += 1;
+      running += 1;
+      most = Math.max(most, running);
+      // The first ends when all others wait for it, and these when all of them load.
+      if (running === fleet.length - 1) ended.open();
+      if (started === 1) await eventually('the others wait', () => waits() === fleet.length - 1);
+      else await Promise.race([ended.opened, pause(3_000)]);
+      running -= 1;
+      return end();
+    };
+    const waits = (): number => fleet.reduce((sum, each) => sum + each.stats().waits, 0);
+
+    await Promise.allSettled(fleet.map((each) => each.getOrSet('k', load, { waitTimeout: '20s' })));
+
+    expect(most).toBe(fleet.length - 1);
+    expect(fleet.map((each) => each.stats().loads)).toEqual([1, 1, 1, 1]);
+  });
+
+  it('ends the first call of a process within its timeout', async () => {
+    const late = await open();
+    server.freeze();
+
+    const startedMs = performance.now();
+    await expect(late.getOrSet('k', () => 'v')).resolves.toBe('v');
+    const tookMs = performance.now() - startedMs;
+    server.resume();
+
+    expect(tookMs).toBeGreaterThanOrEqual(240);
+    expect(tookMs).toBeLessThan(1_000);
+  });
+
+  it('wakes those who wait for a load when a write-through takes its place', async () => {
+    const { opened, open: finish } = gate();
+    const loading = cache.getOrSet('k', () => opened.then(() => 'loaded'));
+    await eventually('it loads', () => leaseOf('k'));
+    const waiting = other.getOrSet('k', () => 'never');
+    await eventually('the other waits', async () => (await leaseOf('k'))?.endsWith('+'));
+
+    let holder: string | null = null;
+    await cache.writeThrough('k', 'written', async () => {
+      holder = await leaseOf('k');
+    });
+
+    expect(holder).toMatch(/\+$/);
+    await expect(waiting).resolves.toBe('written');
+    finish();
+    await loading;
+  });
+
+  it('refreshes eagerly only what is still there', async () => {
+    const deaf = await open({ coherence: 'none' });
+    await cache.set('k', 'old');
+    await eventually('a copy in memory', async () => (await deaf.get('k')) && deaf.peek('k'));
+    await cache.set('k', 'new');
+    let loads = 0;
+    const before = await scripts();
+
+    const value = await deaf.getOrSet('k', () => (loads += 1), { eagerRefresh: 0 });
+    await eventually('the server was asked', async () => (await scripts()) > before);
+    await other.get('k', { memory: false });
+
+    expect(value).toBe('old');
+    expect(loads).toBe(0);
+    await expect(other.get('k', { memory: false })).resolves.toBe('new');
+  });
+
+  it('refuses options that getOrSetMany would ignore', async () => {
+    const options: CacheLoadOptions = { loaderTimeout: { hard: '1s' } };
+
+    await expect(
+      cache.getOrSetMany(
+        ['k'],
+        (id) => id,
+        async () => new Map([['k', 1]]),
+        options,
+      ),
+    ).rejects.toThrow('"loaderTimeout"');
+  });
+
+  it('goes on sharing loads when a tag of another namespace is invalidated', async () => {
+    const [mine, others] = [cache, other].map((each) => each.namespace('other'));
+    await mine!.set('tagged', 1, { tags: ['t'] });
+    await eventually('a copy in memory', async () => (await mine!.get('tagged')) && mine!.peek('tagged'));
+    const { opened, open: finish } = gate();
+    const first = cache.getOrSet('k', () => opened.then(() => 'loaded'));
+    await eventually('it loads', () => leaseOf('k'));
+
+    await others!.deleteByTag('t');
+    await eventually('the signal has come', () => mine!.peek('tagged') === undefined);
+    const second = cache.getOrSet('k', () => 'never');
+    expect(cache.stats().joined).toBe(1);
+    finish();
+
+    await expect(Promise.all([first, second])).resolves.toEqual(['loaded', 'loaded']);
+  });
+
+  it('neither waits nor spins when the application closes', async () => {
+    const { opened, open: finish } = gate();
+    const loading = cache.getOrSet('k', () => opened.then(() => 'loaded'));
+    await eventually('it loads', () => leaseOf('k'));
+    const before = await scripts();
+    const waiting = other.getOrSet('k', () => 'own');
+    await eventually('the other waits', () => other.stats().waits === 1);
+
+    await modules[1]!.close();
+
+    await expect(waiting).resolves.toBe('own');
+    expect((await scripts()) - before).toBeLessThan(20);
+    finish();
+    await loading;
+  });
+
+  it('refuses, and reports, what is put after a write-behind has ended', async () => {
+    const losses: WriteBehindLoss[] = [];
+    let written = 0;
+    const buffer = cache.writeBehind<number>({
+      name: 'w',
+      interval: '50ms',
+      flush: (items) => (written += items.length),
+      onLoss: (loss) => losses.push(loss),
+    });
+    buffer.put('a', 1);
+    await buffer.drain(new AbortController().signal);
+
+    expect(buffer.put('b', 2)).toBe(false);
+
+    expect(written).toBe(1);
+    expect(losses).toEqual([{ count: 1, reason: 'shutdown' }]);
+    expect(buffer.stats()).toMatchObject({ pending: 0, written: 1, lost: 1 });
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['hangs', never],
+    ['fails', () => Promise.reject(new Error('down'))],
+  ])('ends a write-behind in time when the store %s', async (_how, flush) => {
+    const losses: WriteBehindLoss[] = [];
+    const buffer = cache.writeBehind<number>({
+      name: 'w',
+      interval: '1ms',
+      attempts: 100,
+      flush,
+      onLoss: (loss) => {
+        losses.push(loss);
+        return Promise.reject(new Error('of the listener'));
+      },
+    });
+    buffer.put('a', 1);
+    const flushing = buffer.flush();
+    buffer.put('b', 1);
+    const signal = AbortSignal.timeout(200);
+
+    await buffer.drain(signal);
+    await flushing;
+
+    expect(losses.reduce((sum, { count }) => sum + count, 0)).toBe(2);
+    expect(losses.every(({ reason }) => reason === 'shutdown')).toBe(true);
+    expect(buffer.stats()).toMatchObject({ pending: 0, lost: 2 });
+  });
+});
