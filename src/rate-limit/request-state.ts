@@ -8,7 +8,7 @@ const DECISION = Symbol.for('rednest:rate-limit:decision');
 /** Where the context value of a GraphQL request carries what its operations were charged. */
 const CHARGES = Symbol.for('rednest:rate-limit:charges');
 
-/** What one execution of an operation was charged, by counter. */
+/** What one execution of an operation was charged, by counter and identity. */
 export type OperationCharges = Map<string, Promise<RateLimitDecision | undefined>>;
 
 type Holder = Record<symbol, unknown>;
