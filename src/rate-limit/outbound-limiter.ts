@@ -5,6 +5,7 @@ import { encodeIdentity, type RateLimitId } from './identity.js';
 import { OutboundLimitError } from './outbound.errors.js';
 import {
   resolveMaxWait,
+  resolvePause,
   type OutboundCallOptions,
   type OutboundStatus,
   type ResolvedOutboundLimit,
@@ -116,14 +117,16 @@ export class OutboundLimiter {
 
   /**
    * Lets nobody call for a while, in all processes, because the provider has refused. Two round trips.
-   * Without Redis it holds for this process alone.
+   * Without Redis it holds for this process alone. A longer pause stays as it is.
    *
    * @param waitMs milliseconds, at most one day
+   * @throws {ConfigurationError} when `waitMs` is not a number of them
    */
   async pause(id: RateLimitId, waitMs: number = this.init.limit.pauseMs): Promise<void> {
+    const amountUs = resolvePause(waitMs) * 1000;
     const demand = this.demand(id);
     try {
-      await this.init.evaluator.adjust({ kind: 'block', amountUs: Math.ceil(waitMs) * 1000 }, demand);
+      await this.init.evaluator.adjust({ kind: 'pause', amountUs }, demand);
       await this.line.wake(demand);
     } catch (error) {
       // Whoever is closed without Redis calls nobody meanwhile.

@@ -37,6 +37,9 @@ const OPERATIONS: Readonly<Record<EvaluationMode, string>> = {
   reserve: 'rate-limit.reserve',
 };
 
+/** Changes after which there is no more room than before. */
+const TAKES: ReadonlySet<Change['kind']> = new Set(['penalize', 'block', 'pause']);
+
 /**
  * Asks Redis about policies in one script, remembers refusals, and applies `onError` when there is no
  * answer. Shared by everything in this folder that counts.
@@ -295,7 +298,7 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
   }
 
   private async sendChange(change: Change, demands: readonly Demand[]): Promise<number[]> {
-    const channel = this.denials && change.kind !== 'penalize' && change.kind !== 'block' ? this.channel : '';
+    const channel = this.denials && !TAKES.has(change.kind) ? this.channel : '';
     const reply = await this.executor.script(
       `rate-limit.${change.kind}`,
       ADJUST,

@@ -219,6 +219,19 @@ describe('OutboundLimiter', () => {
     }
   });
 
+  it('does not shorten a pause, and refuses one that is no time', async () => {
+    const limiter = await outbound({ name: 'maps', limit: 10, window: '1m' }, place());
+    await limiter.pause('a', 30_000);
+    await limiter.pause('a', 1000);
+
+    const { retryAfterMs } = await limiter.peek('a');
+    expect(retryAfterMs).toBeGreaterThan(25_000);
+    for (const waitMs of [NaN, Infinity, -1, 86_400_001]) {
+      expect(await failure(limiter.pause('b', waitMs))).toBeInstanceOf(ConfigurationError);
+    }
+    expect(await limiter.peek('b')).toMatchObject({ isPaused: false });
+  });
+
   it('leaves other answers and errors alone', async () => {
     const limiter = await outbound({ name: 'maps', limit: 10, window: '1m' }, place());
     const busy = new Response(null, { status: 503 });

@@ -17,7 +17,7 @@ export type EvaluationMode = 'consume' | 'peek' | 'reserve';
 export type Change =
   | { readonly kind: 'refund'; readonly reply: readonly number[] }
   | { readonly kind: 'reward' | 'penalize'; readonly amount: number }
-  | { readonly kind: 'block'; readonly amountUs: number }
+  | { readonly kind: 'block' | 'pause'; readonly amountUs: number }
   | { readonly kind: 'reset' };
 
 /** Settings of {@link LocalLimiter}. */
@@ -189,6 +189,9 @@ function apply(change: Exclude<Change, { kind: 'reset' }>, item: Item, index: nu
       break;
     case 'block':
       if (policy.block) entry.block?.begin(change.amountUs, policy.block, nowUs);
+      break;
+    case 'pause':
+      if (policy.block) entry.block?.extend(change.amountUs, policy.block, nowUs);
       break;
   }
 }
