@@ -24,7 +24,7 @@ export type Change =
 export interface LocalLimiterOptions {
   /** Processes that share a limit: each applies this part of it. */
   readonly instances: number;
-  /** Counters kept at most; the least recently used are forgotten. */
+  /** Counters kept at most, large ones counting several times; the least recently used are forgotten. */
   readonly maxCounters: number;
 }
 
@@ -58,7 +58,7 @@ export class LocalLimiter {
     private readonly options: LocalLimiterOptions,
     private readonly nowUs: () => number = steadyMicroseconds(systemClock),
   ) {
-    this.entries = new LRUCache({ max: options.maxCounters });
+    this.entries = new LRUCache({ maxSize: options.maxCounters });
   }
 
   /** Counters in memory. */
@@ -146,7 +146,8 @@ export class LocalLimiter {
     if (!entry) {
       const block = policy.block && new LocalBlock();
       entry = { counter: COUNTERS[policy.algorithm](), sinceUs: nowUs, block };
-      this.entries.set(key, entry);
+      const size = Math.min(this.options.maxCounters, sizeOf(policy, this.share(policy)));
+      this.entries.set(key, entry, { size });
     }
     return entry;
   }
@@ -161,6 +162,14 @@ export class LocalLimiter {
     }
     return share;
   }
+}
+
+/** Times in a log that take as much memory as a small counter. */
+const TIMES_PER_COUNTER = 32;
+
+/** How many small counters a counter weighs when it is full. */
+function sizeOf({ algorithm }: ResolvedPolicy, { limit }: LocalLimits): number {
+  return algorithm === 'sliding-log' ? 1 + Math.floor(limit / TIMES_PER_COUNTER) : 1;
 }
 
 const COUNTERS: Readonly<Record<RateLimitAlgorithm, () => LocalCounter>> = {
