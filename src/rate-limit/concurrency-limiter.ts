@@ -1,7 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { randomBytes } from 'node:crypto';
 import { resolveDuration, systemClock } from '../common/index.js';
-import { ConnectionRegistry, RedisCallError, type RedisExecutor, type WakeUpListener } from '../redis/index.js';
+import {
+  ConnectionRegistry,
+  RedisCallError,
+  type RedisExecutor,
+  type WakeUpListener,
+} from '../redis/index.js';
 import {
   resolveConcurrency,
   type ConcurrencyOptions,

@@ -94,7 +94,11 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
 
   /** Handlers have drained: whoever still waits for room waits in vain. */
   beforeApplicationShutdown(): void {
-    const context = { connection: this.connection, operation: 'rate-limit.wait', outcome: 'not-sent' } as const;
+    const context = {
+      connection: this.connection,
+      operation: 'rate-limit.wait',
+      outcome: 'not-sent',
+    } as const;
     this.stop.abort(new RedisUnavailableError('the application stops', context));
   }
 

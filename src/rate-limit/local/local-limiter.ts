@@ -135,7 +135,12 @@ export class LocalLimiter {
         const capacity = policy.algorithm === 'gcra' ? limits.param : limits.limit;
         const units = typeof cost === 'number' ? cost : cost[index]!;
         // What fits the whole limit but not this process's share takes all of the share.
-        return { policy, limits, entry: this.entry(identity, policy, nowUs), cost: Math.min(units, capacity) };
+        return {
+          policy,
+          limits,
+          entry: this.entry(identity, policy, nowUs),
+          cost: Math.min(units, capacity),
+        };
       }),
     );
   }
