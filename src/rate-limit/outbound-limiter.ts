@@ -10,7 +10,7 @@ import {
   type OutboundStatus,
   type ResolvedOutboundLimit,
 } from './outbound.options.js';
-import { refusalOf } from './outbound-refusal.js';
+import { discard, refusalOf } from './outbound-refusal.js';
 import { PacedLine } from './outbound-paced-line.js';
 import type { PolicyEvaluator } from './policy-evaluator.js';
 import type { PolicySet } from './policy-set.js';
@@ -141,6 +141,7 @@ export class OutboundLimiter {
   private async endIfRefused(id: RateLimitId, answer: unknown, cause?: unknown): Promise<void> {
     const refusal = refusalOf(answer, systemClock.now());
     if (!refusal) return;
+    if (cause === undefined) discard(answer);
     const waitMs = refusal.retryAfterMs ?? this.init.limit.pauseMs;
     await this.pause(id, waitMs);
     throw new OutboundLimitError(this.name, waitMs, 'provider', { cause });

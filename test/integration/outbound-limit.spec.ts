@@ -219,6 +219,16 @@ describe('OutboundLimiter', () => {
     }
   });
 
+  it('cancels the body of an answer that nobody gets to see', async () => {
+    const limiter = await outbound({ name: 'maps', limit: 10, window: '1m' }, place());
+    let cancelled = 0;
+    const body = new ReadableStream({ cancel: () => void (cancelled += 1) });
+
+    await failure(limiter.run('a', () => Promise.resolve(new Response(body, { status: 429 }))));
+
+    expect(cancelled).toBe(1);
+  });
+
   it('does not shorten a pause, and refuses one that is no time', async () => {
     const limiter = await outbound({ name: 'maps', limit: 10, window: '1m' }, place());
     await limiter.pause('a', 30_000);
