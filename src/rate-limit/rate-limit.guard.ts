@@ -40,6 +40,8 @@ export class RateLimitGuard extends RequestLimiter implements CanActivate {
   /** A request that a later guard refuses never comes to the interceptor. */
   private watch(context: ExecutionContext, plan: RoutePlan): void {
     if (context.getType() !== 'http' || ![...plan.countOnly.values()].includes('successes')) return;
-    void whenClosed(context).then(() => hasArrived(context) || this.outcomes.settle(context, plan, true));
+    void whenClosed(context).then(async () => {
+      if (!hasArrived(context)) await this.outcomes.settle(context, plan, true);
+    });
   }
 }
