@@ -1,7 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { randomBytes } from 'node:crypto';
 import { resolveDuration, systemClock } from '../common/index.js';
-import { ConnectionRegistry, RedisCallError, type RedisExecutor, type WakeUpListener } from '../redis/index.js';
+import {
+  ConnectionRegistry,
+  RedisCallError,
+  type RedisExecutor,
+  type WakeUpListener,
+} from '../redis/index.js';
 import {
   resolveConcurrency,
   type ConcurrencyOptions,
@@ -59,7 +64,8 @@ export class ConcurrencyLimiter {
   ): Promise<ConcurrencySlot> {
     const resolved = this.resolve(policy);
     const key = `${this.evaluator.keyStart}${encodeIdentity(id)}${resolved.keySuffix}`;
-    const place: Place = { key, token: randomBytes(12).toString('base64url'), policy: resolved };
+    const token = `${randomBytes(12).toString('base64url')}:${resolved.leaseMs * 1000}`;
+    const place: Place = { key, token, policy: resolved };
     const maxWaitMs = resolveDuration(maxWait, 'maxWait', { minMs: 0, maxMs: 86_400_000 });
     const grant = await this.grant(place, maxWaitMs, signal);
     return new HeldSlot({

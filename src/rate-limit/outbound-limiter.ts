@@ -5,11 +5,12 @@ import { encodeIdentity, type RateLimitId } from './identity.js';
 import { OutboundLimitError } from './outbound.errors.js';
 import {
   resolveMaxWait,
+  resolvePause,
   type OutboundCallOptions,
   type OutboundStatus,
   type ResolvedOutboundLimit,
 } from './outbound.options.js';
-import { refusalOf } from './outbound-refusal.js';
+import { discard, refusalOf } from './outbound-refusal.js';
 import { PacedLine } from './outbound-paced-line.js';
 import type { PolicyEvaluator } from './policy-evaluator.js';
 import type { PolicySet } from './policy-set.js';
@@ -116,14 +117,16 @@ export class OutboundLimiter {
 
   /**
    * Lets nobody call for a while, in all processes, because the provider has refused. Two round trips.
-   * Without Redis it holds for this process alone.
+   * Without Redis it holds for this process alone. A longer pause stays as it is.
    *
    * @param waitMs milliseconds, at most one day
+   * @throws {ConfigurationError} when `waitMs` is not a number of them
    */
   async pause(id: RateLimitId, waitMs: number = this.init.limit.pauseMs): Promise<void> {
+    const amountUs = resolvePause(waitMs) * 1000;
     const demand = this.demand(id);
     try {
-      await this.init.evaluator.adjust({ kind: 'block', amountUs: Math.ceil(waitMs) * 1000 }, demand);
+      await this.init.evaluator.adjust({ kind: 'pause', amountUs }, demand);
       await this.line.wake(demand);
     } catch (error) {
       // Whoever is closed without Redis calls nobody meanwhile.
@@ -138,6 +141,7 @@ export class OutboundLimiter {
   private async endIfRefused(id: RateLimitId, answer: unknown, cause?: unknown): Promise<void> {
     const refusal = refusalOf(answer, systemClock.now());
     if (!refusal) return;
+    if (cause === undefined) discard(answer);
     const waitMs = refusal.retryAfterMs ?? this.init.limit.pauseMs;
     await this.pause(id, waitMs);
     throw new OutboundLimitError(this.name, waitMs, 'provider', { cause });

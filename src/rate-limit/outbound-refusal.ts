@@ -25,6 +25,12 @@ export function refusalOf(value: unknown, nowMs: number): ProviderRefusal | unde
   return undefined;
 }
 
+/** Nobody gets to see the answer: the body of a `fetch` response, left unread, would keep its connection. */
+export function discard(answer: unknown): void {
+  const body = objectOf(answer)?.['body'];
+  if (body instanceof ReadableStream) body.cancel().catch(() => undefined);
+}
+
 function waitOf(answer: Properties, nowMs: number): number | undefined {
   const ms =
     fromRetryAfter(headerOf(answer, 'retry-after'), nowMs) ?? fromRateLimit(headerOf(answer, 'ratelimit'));

@@ -117,3 +117,8 @@ export function resolveOutboundLimit(options: OutboundLimitOptions): ResolvedOut
 export function resolveMaxWait(maxWait: Duration): number {
   return resolveDuration(maxWait, 'maxWait', { minMs: 0, maxMs: DAY_MS });
 }
+
+/** @throws {ConfigurationError} when it is no number of milliseconds up to a day */
+export function resolvePause(waitMs: number): number {
+  return resolveDuration(Math.ceil(waitMs), 'waitMs', { minMs: 0, maxMs: DAY_MS });
+}

@@ -37,6 +37,9 @@ const OPERATIONS: Readonly<Record<EvaluationMode, string>> = {
   reserve: 'rate-limit.reserve',
 };
 
+/** Changes after which there is no more room than before. */
+const TAKES: ReadonlySet<Change['kind']> = new Set(['penalize', 'block', 'pause']);
+
 /**
  * Asks Redis about policies in one script, remembers refusals, and applies `onError` when there is no
  * answer. Shared by everything in this folder that counts.
@@ -95,7 +98,11 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
 
   /** Handlers have drained: whoever still waits for room waits in vain. */
   beforeApplicationShutdown(): void {
-    const context = { connection: this.connection, operation: 'rate-limit.wait', outcome: 'not-sent' } as const;
+    const context = {
+      connection: this.connection,
+      operation: 'rate-limit.wait',
+      outcome: 'not-sent',
+    } as const;
     this.stop.abort(new RedisUnavailableError('the application stops', context));
   }
 
@@ -299,7 +306,7 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
   }
 
   private async sendChange(change: Change, demands: readonly Demand[]): Promise<number[]> {
-    const channel = this.denials && change.kind !== 'penalize' && change.kind !== 'block' ? this.channel : '';
+    const channel = this.denials && !TAKES.has(change.kind) ? this.channel : '';
     const reply = await this.executor.script(
       `rate-limit.${change.kind}`,
       ADJUST,

@@ -73,7 +73,10 @@ export interface Policy {
    * 1970-01-01 00:00 UTC. @default 'first'
    */
   align?: 'first' | 'utc';
-  /** Limits that depend on the identity. Asked once per identity and `resolveTtl` of the module. @default none */
+  /**
+   * Limits that depend on the identity. Asked once per identity and `resolveTtl` of the module. When it fails, or does
+   * not answer within a second, the limits known before apply. @default none
+   */
   resolve?: PolicyLimitsFunction;
   /** Keeps those out that go on after refusals. @default no block */
   block?: PolicyBlock;

@@ -19,6 +19,7 @@ import {
 import { ConcurrencyExceededError, RateLimitUnavailableError } from './rate-limit.errors.js';
 import { RequestLimiter } from './request-limiter.js';
 import { RequestOutcomes } from './request-outcomes.js';
+import { arrive } from './request-state.js';
 import { RequestSlots } from './request-slots.js';
 import { whenClosed } from './response-closed.js';
 import type { RoutePlan } from './route-plan.js';
@@ -47,6 +48,7 @@ export class RateLimitInterceptor extends RequestLimiter implements NestIntercep
   ): Observable<unknown> | Promise<Observable<unknown>> {
     const plan = this.planOf(context);
     if (!plan || plan.isSimple) return next.handle();
+    if (plan.countOnly.size > 0) arrive(context);
     return isStream(context) ? this.stream(context, plan, next) : this.run(context, plan, next);
   }
 

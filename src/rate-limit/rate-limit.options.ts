@@ -77,7 +77,7 @@ export interface ResolvedRateLimitOptions extends ResolvedRequestOptions {
   readonly onError: RateLimitOnError;
   /** Processes that share the limits. */
   readonly instances: number;
-  /** Counters kept in memory while Redis does not answer. */
+  /** Counters kept in memory while Redis does not answer; large ones count several times. */
   readonly maxLocalCounters: number;
   /** Memory of refusals; `undefined` for none. */
   readonly denyCache: ResolvedDenyCache | undefined;
@@ -109,7 +109,7 @@ export const RATE_LIMIT_DEFAULTS = Object.freeze({
   ...REQUEST_DEFAULTS,
 } as const satisfies RateLimitModuleOptions);
 
-/** About 20 MB at worst. */
+/** 35 MB at worst: full logs of 31 calls. One of 1,000 weighs as much as 32 counters. */
 const MAX_LOCAL_COUNTERS = 50_000;
 
 /**

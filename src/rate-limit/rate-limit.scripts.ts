@@ -9,10 +9,11 @@ import type { LuaScript } from '../redis/index.js';
  * reward: gives back up to `amount` units, never more than were taken
  * penalize: takes `amount` units also beyond the limit, at most as many as a whole limit
  * block: refuses everything for `amount` microseconds
+ * pause: the same, but a longer block stays
  * reset: forgets everything, blocks included; its time is kept until no refund of an earlier call is due
  *
  * KEYS[...] counters: per policy, in order, its counter, followed by its block if it has one; for a refund or reset, then the times of the resets, per policy
- * ARGV[1] change (string): 'refund', 'reward', 'penalize', 'block' or 'reset'
+ * ARGV[1] change (string): 'refund', 'reward', 'penalize', 'block', 'pause' or 'reset'
  * ARGV[2] amount (number): units or microseconds; for a refund, the server time of the call
  * ARGV[3] channel (string): told the identities when units were given back; '' = nobody
  * ARGV[4] identities (string): message for the channel
@@ -35,7 +36,7 @@ export const ADJUST: LuaScript<
   number[]
 > = Object.freeze({
   name: 'adjust',
-  sha1: '2721f718664f8d2dff65d32c72a3dcacce702d8f',
+  sha1: '2106bc4c4566adb20af7eaaa4cddaddc5b0fc3ec',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -86,8 +87,8 @@ local reach = kind == 'g' and window * param / limit or window
 redis.call('SET', KEYS[place], string.format('%.0f', now), 'PX', math.ceil((window + reach) / 1000))
 redis.call('DEL', key)
 if block then redis.call('DEL', block.key) end
-elseif change == 'block' then
-if block then
+elseif change == 'block' or change == 'pause' then
+if block and (change == 'block' or now + amount > block.ends) then
 block.ends, block.length, block.level, block.refusals = now + amount, amount, math.max(block.level, 1), 0
 local rest = math.max(0, block.ends - now) + block.decay
 local fields = struct.pack('>ddI2I4', block.ends, block.length, block.level, block.refusals)
@@ -782,12 +783,12 @@ return reply`,
  * ended are free: a process that crashed gives its slots back that way. A refusal writes nothing.
  *
  * KEYS[1] slots: sorted set of tokens by the end of their lease
- * ARGV[1] token (string): random name of the slot
+ * ARGV[1] token (string): random name of the slot, a colon, and its lease in microseconds
  * ARGV[2] limit (number): slots there are
  * ARGV[3] lease (number): length of the lease in microseconds
  * Reply number[]: granted (0 or 1), slots taken, microseconds until the first lease ends
  *
- * Work: O(log n), and n for the leases that have ended. Repeating it is harmless.
+ * Work: O(log n), and n for the leases that have ended and, with a refusal, for longer ones. Repeating it is harmless.
  */
 export const HOLD_SLOT: LuaScript<
   readonly [slots: string],
@@ -795,7 +796,7 @@ export const HOLD_SLOT: LuaScript<
   number[]
 > = Object.freeze({
   name: 'hold-slot',
-  sha1: '5a7e14ebfe4b86545c80d29442a20e2a8fbac694',
+  sha1: '93011a3deab766ab7d333fe5d7c59cb13f991536',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -807,8 +808,12 @@ local taken = redis.call('ZCOUNT', KEYS[1], string.format('(%.0f', now), '+inf')
 local own = redis.call('ZSCORE', KEYS[1], token)
 if own and tonumber(own) > now then taken = taken - 1 end
 if taken >= limit then
-for _, ahead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ends, '+inf')) do
-redis.call('ZADD', KEYS[1], ends, ahead)
+local ahead = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ends, '+inf', 'WITHSCORES')
+for i = 1, #ahead, 2 do
+local latest = now + (tonumber(ahead[i]:match(':(%d+)$')) or lease)
+if tonumber(ahead[i + 1]) > latest then
+redis.call('ZADD', KEYS[1], string.format('%.0f', latest), ahead[i])
+end
 end
 local first = redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 return { 0, taken, tonumber(first[2]) - now }

@@ -16,6 +16,14 @@ const REMEMBERED = 5000;
 /** Longer ones are not: clients choose some of them. */
 const MAX_LENGTH = 64;
 
+/** Policies, and whom a request counts for under them. */
+interface Claim {
+  readonly group: PlanGroup;
+  readonly id: RequestIdentity;
+  /** Encoded. */
+  readonly identity: string;
+}
+
 /**
  * Takes what a request costs from the policies of its route.
  *
@@ -34,7 +42,7 @@ export class RequestCharger {
 
   /**
    * All policies of a stage in one call: all are charged, or none. A GraphQL operation is charged once for
-   * every counter, whichever of its fields come under it.
+   * every counter and identity, whichever of its fields come under it.
    *
    * @returns `undefined` when no policy applies to this request
    * @throws {RateLimitUnavailableError} when Redis does not answer and a policy is `closed`
@@ -46,18 +54,27 @@ export class RequestCharger {
     tracker: Tracker,
   ): Promise<RateLimitDecision> | undefined | Promise<RateLimitDecision | undefined> {
     if (context.getType<string>() === 'graphql') return this.chargeOperation(context, stage, tracker);
-    return this.consume(context, stage, tracker);
+    return this.consume(context, this.claims(context, stage, tracker));
+  }
+
+  /** Those the policies apply to, and whom the request counts for under each. */
+  private claims(context: ExecutionContext, stage: StagePlan, tracker: Tracker): Claim[] {
+    const claims: Claim[] = [];
+    for (const group of stage) {
+      const id = this.identities.find(context, group.key, tracker);
+      if (id !== undefined) claims.push({ group, id, identity: this.encode(id) });
+    }
+    return claims;
   }
 
   private consume(
     context: ExecutionContext,
-    stage: StagePlan,
-    tracker: Tracker,
+    claims: readonly Claim[],
   ): Promise<RateLimitDecision> | undefined | Promise<RateLimitDecision | undefined> {
     const demands: Demand[] = [];
     const pending: Promise<Demand>[] = [];
-    for (const group of stage) {
-      const demand = this.demand(context, group, tracker);
+    for (const claim of claims) {
+      const demand = this.demand(context, claim);
       if (demand instanceof Promise) pending.push(demand);
       else if (demand) demands.push(demand);
     }
@@ -75,13 +92,10 @@ export class RequestCharger {
   /** A promise only while `resolve` of a policy is asked. */
   private demand(
     context: ExecutionContext,
-    group: PlanGroup,
-    tracker: Tracker,
+    { group, id, identity }: Claim,
   ): Demand | Promise<Demand> | undefined {
-    const id = this.identities.find(context, group.key, tracker);
     const cost = typeof group.cost === 'function' ? group.cost(context) : group.cost;
-    if (id === undefined || cost === 0) return undefined;
-    const identity = this.encode(id);
+    if (cost === 0) return undefined;
     const set = this.planner.setFor(group, id);
     return set instanceof Promise
       ? set.then((resolved) => toDemand(identity, resolved, cost))
@@ -104,10 +118,12 @@ export class RequestCharger {
   ): Promise<RateLimitDecision | undefined> {
     const charges = chargesOf(context);
     const earlier = new Set<Promise<RateLimitDecision | undefined>>();
-    const due = stage.flatMap((group) => (group.perField ? group : stillDue(group, charges, earlier)));
-    const now = Promise.resolve(this.consume(context, due, tracker));
-    for (const group of due) {
-      if (!group.perField) for (const counter of countersOf(group)) charges.set(counter, now);
+    const due = this.claims(context, stage, tracker).flatMap((claim) =>
+      claim.group.perField ? claim : stillDue(claim, charges, earlier),
+    );
+    const now = Promise.resolve(this.consume(context, due));
+    for (const claim of due) {
+      if (!claim.group.perField) for (const counter of countersOf(claim)) charges.set(counter, now);
     }
     const decisions = await Promise.all([...earlier, now]);
     const made = decisions.filter((decision) => decision !== undefined);
@@ -117,26 +133,29 @@ export class RequestCharger {
   }
 }
 
-/** The part of a group that the operation was not charged for yet. */
+/** The part of a claim that the operation was not charged for yet. */
 function stillDue(
-  group: PlanGroup,
+  claim: Claim,
   charges: OperationCharges,
   earlier: Set<Promise<RateLimitDecision | undefined>>,
-): PlanGroup[] {
-  const counters = countersOf(group);
+): Claim[] {
+  const { group } = claim;
+  const counters = countersOf(claim);
   const isDue = counters.map((counter) => !charges.has(counter));
   for (const counter of counters) {
     const charge = charges.get(counter);
     if (charge) earlier.add(charge);
   }
-  if (isDue.every(Boolean)) return [group];
+  if (isDue.every(Boolean)) return [claim];
   const policies = group.policies.filter((_, index) => isDue[index]);
   if (policies.length === 0) return [];
-  return [{ ...group, policies, set: new PolicySet(group.set.policies.filter((_, index) => isDue[index])) }];
+  const set = new PolicySet(group.set.policies.filter((_, index) => isDue[index]));
+  return [{ ...claim, group: { ...group, policies, set } }];
 }
 
-function countersOf({ key, set }: PlanGroup): string[] {
-  return set.policies.map(({ counter }) => `${typeof key === 'string' ? key : 'key'} ${counter}`);
+/** The identity is part of it: fields of one operation may count for different ones, by their arguments. */
+function countersOf({ group, identity }: Claim): string[] {
+  return group.set.policies.map(({ counter }) => `${counter} ${identity}`);
 }
 
 function toDemand(identity: string, set: PolicySet, cost: number): Demand {

@@ -1,12 +1,53 @@
 import { Inject, Injectable, type OnModuleInit, type Type } from '@nestjs/common';
 import { ApplicationConfig, DiscoveryService, MetadataScanner } from '@nestjs/core';
 import { ConfigurationError } from '../common/index.js';
+import { RateLimitGuard } from './rate-limit.guard.js';
 import { RateLimitInterceptor } from './rate-limit.interceptor.js';
 import { isDecorated } from './route-metadata.js';
+import type { RoutePlan, StagePlan } from './route-plan.js';
 import { RoutePlanner, type Handler } from './route-planner.js';
 
-/** Where Nest keeps what `UseInterceptors` names. */
-const INTERCEPTORS_METADATA = '__interceptors__';
+/** What applies policies, and where Nest keeps whether it is bound. */
+interface Part {
+  readonly type: typeof RateLimitGuard | typeof RateLimitInterceptor;
+  readonly token: 'APP_GUARD' | 'APP_INTERCEPTOR';
+  /** Key of what `UseGuards` or `UseInterceptors` names. */
+  readonly metadata: string;
+  globals(application: ApplicationConfig): readonly unknown[];
+  /** Names of the policies of a handler that need it. */
+  policiesOf(plan: RoutePlan): readonly string[];
+}
+
+interface CheckedHandler {
+  readonly type: Type;
+  readonly handler: Handler;
+}
+
+const GUARD: Part = {
+  type: RateLimitGuard,
+  token: 'APP_GUARD',
+  metadata: '__guards__',
+  globals: (application) => [
+    ...application.getGlobalGuards(),
+    ...application.getGlobalRequestGuards().map(({ metatype }) => metatype),
+  ],
+  policiesOf: ({ preAuth }) => namesOf(preAuth),
+};
+
+const INTERCEPTOR: Part = {
+  type: RateLimitInterceptor,
+  token: 'APP_INTERCEPTOR',
+  metadata: '__interceptors__',
+  globals: (application) => [
+    ...application.getGlobalInterceptors(),
+    ...application.getGlobalRequestInterceptors().map(({ metatype }) => metatype),
+  ],
+  policiesOf: ({ postAuth, slots, countOnly }) => [
+    ...namesOf(postAuth),
+    ...slots.map(({ policy }) => policy.name),
+    ...countOnly.keys(),
+  ],
+};
 
 /**
  * Plans every handler when the application starts, so that a decorator with an unknown policy, or one that nothing
@@ -25,6 +66,37 @@ export class RouteCheck implements OnModuleInit {
 
   /** @throws {ConfigurationError} naming the handler and what is wrong with it */
   onModuleInit(): void {
+    const handlers = this.handlers();
+    const parts = [GUARD, INTERCEPTOR];
+    for (const { type, handler } of handlers) {
+      const plan = this.planner.plan(type, handler);
+      if (!isDecorated(type) && !isDecorated(handler)) continue;
+      for (const part of parts) {
+        const [policy] = part.policiesOf(plan);
+        if (policy !== undefined && !this.isBound(part, type, handler)) {
+          throw nobodyApplies(`${type.name}.${handler.name} has the policy`, policy, part);
+        }
+      }
+    }
+    for (const part of parts) this.checkDefaults(part, handlers);
+  }
+
+  /** Where a part is bound to some classes only, the defaults apply to those: somewhere is enough. */
+  private checkDefaults(part: Part, handlers: readonly CheckedHandler[]): void {
+    const plain = handlers.filter(({ type, handler }) => !isDecorated(type) && !isDecorated(handler));
+    const [policy] = plain.flatMap(({ type, handler }) => part.policiesOf(this.planner.plan(type, handler)));
+    if (policy === undefined || plain.some(({ type, handler }) => this.isBound(part, type, handler))) return;
+    throw nobodyApplies('Option "defaultPolicies" has the policy', policy, part);
+  }
+
+  private isBound(part: Part, type: Type, handler: Handler): boolean {
+    const own = [type, handler].flatMap(
+      (target) => (Reflect.getMetadata(part.metadata, target) as unknown[] | undefined) ?? [],
+    );
+    return [...part.globals(this.application), ...own].some((bound) => isA(part.type, bound));
+  }
+
+  private handlers(): CheckedHandler[] {
     const classes = new Set<Type>();
     for (const { metatype } of this.discovery.getControllers()) add(classes, metatype);
     // Gateways and resolvers are providers like any other; their decorators tell.
@@ -33,30 +105,7 @@ export class RouteCheck implements OnModuleInit {
         classes.add(metatype);
       }
     }
-    for (const type of classes) for (const handler of this.handlersOf(type)) this.check(type, handler);
-  }
-
-  private check(type: Type, handler: Handler): void {
-    const plan = this.planner.plan(type, handler);
-    if (plan.postAuth.length === 0 && plan.slots.length === 0) return;
-    if (!isDecorated(type) && !isDecorated(handler)) return;
-    if (this.isIntercepted(type, handler)) return;
-    const [what] = [
-      ...plan.postAuth.flatMap(({ policies }) => policies),
-      ...plan.slots.map(({ policy }) => policy),
-    ];
-    throw new ConfigurationError(
-      `${type.name}.${handler.name} has the policy "${what!.name}", which RateLimitInterceptor applies, but there ` +
-        'is none; add { provide: APP_INTERCEPTOR, useClass: RateLimitInterceptor } to the providers of a module',
-    );
-  }
-
-  private isIntercepted(type: Type, handler: Handler): boolean {
-    const own = [type, handler].flatMap(
-      (target) => (Reflect.getMetadata(INTERCEPTORS_METADATA, target) as unknown[] | undefined) ?? [],
-    );
-    const requested = this.application.getGlobalRequestInterceptors().map(({ metatype }) => metatype);
-    return [...this.application.getGlobalInterceptors(), ...requested, ...own].some(isOurs);
+    return [...classes].flatMap((type) => this.handlersOf(type).map((handler) => ({ type, handler })));
   }
 
   private handlersOf(type: Type): Handler[] {
@@ -68,9 +117,21 @@ export class RouteCheck implements OnModuleInit {
   }
 }
 
-function isOurs(interceptor: unknown): boolean {
-  if (typeof interceptor !== 'function') return interceptor instanceof RateLimitInterceptor;
-  return interceptor === RateLimitInterceptor || interceptor.prototype instanceof RateLimitInterceptor;
+function namesOf(stage: StagePlan): string[] {
+  return stage.flatMap(({ policies }) => policies.map(({ name }) => name));
+}
+
+function nobodyApplies(what: string, policy: string, { type, token }: Part): ConfigurationError {
+  return new ConfigurationError(
+    `${what} "${policy}", which ${type.name} applies, but there is none; ` +
+      `add { provide: ${token}, useClass: ${type.name} } to the providers of a module`,
+  );
+}
+
+/** Enhancers are bound as classes or as instances. */
+function isA({ prototype }: Part['type'], bound: unknown): boolean {
+  const own: unknown = typeof bound === 'function' ? bound.prototype : bound;
+  return own === prototype || prototype.isPrototypeOf(own as object);
 }
 
 function add(classes: Set<Type>, metatype: unknown): void {

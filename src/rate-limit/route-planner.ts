@@ -177,7 +177,8 @@ function toGroup(policies: readonly RoutePolicy[], set: PolicySet): PlanGroup {
     set,
     isDynamic: policies.some(({ resolve }) => resolve !== undefined),
     cost,
-    perField: charge === 'field',
+    // Each field tells its cost by its own arguments: one cannot stand for all.
+    perField: charge === 'field' || typeof cost === 'function',
   };
 }
 

@@ -70,8 +70,8 @@ export interface RoutePolicy extends Policy {
    */
   countOnly?: 'failures' | 'successes';
   /**
-   * How often a GraphQL operation is charged: once, however many fields it asks for, or once per field that is
-   * under the policy. @default 'operation'
+   * How often a GraphQL operation is charged: once for each identity, however many fields it asks for, or once per
+   * field that is under the policy. Always per field when `cost` is a function. @default 'operation'
    */
   charge?: 'operation' | 'field';
 }

@@ -79,6 +79,7 @@ function amountOf(change: Change): number {
     case 'penalize':
       return change.amount;
     case 'block':
+    case 'pause':
       return change.amountUs;
     case 'reset':
       return 0;

@@ -219,6 +219,29 @@ describe('OutboundLimiter', () => {
     }
   });
 
+  it('cancels the body of an answer that nobody gets to see', async () => {
+    const limiter = await outbound({ name: 'maps', limit: 10, window: '1m' }, place());
+    let cancelled = 0;
+    const body = new ReadableStream({ cancel: () => void (cancelled += 1) });
+
+    await failure(limiter.run('a', () => Promise.resolve(new Response(body, { status: 429 }))));
+
+    expect(cancelled).toBe(1);
+  });
+
+  it('does not shorten a pause, and refuses one that is no time', async () => {
+    const limiter = await outbound({ name: 'maps', limit: 10, window: '1m' }, place());
+    await limiter.pause('a', 30_000);
+    await limiter.pause('a', 1000);
+
+    const { retryAfterMs } = await limiter.peek('a');
+    expect(retryAfterMs).toBeGreaterThan(25_000);
+    for (const waitMs of [NaN, Infinity, -1, 86_400_001]) {
+      expect(await failure(limiter.pause('b', waitMs))).toBeInstanceOf(ConfigurationError);
+    }
+    expect(await limiter.peek('b')).toMatchObject({ isPaused: false });
+  });
+
   it('leaves other answers and errors alone', async () => {
     const limiter = await outbound({ name: 'maps', limit: 10, window: '1m' }, place());
     const busy = new Response(null, { status: 503 });

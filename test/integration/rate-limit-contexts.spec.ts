@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller } from '@nestjs/common';
 import { APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
-import { Args, Field, GraphQLModule, Mutation, ObjectType, Query, Resolver } from '@nestjs/graphql';
+import { Args, Field, GraphQLModule, Int, Mutation, ObjectType, Query, Resolver } from '@nestjs/graphql';
 import { MercuriusDriver, type MercuriusDriverConfig } from '@nestjs/mercurius';
 import {
   ClientProxyFactory,
@@ -70,6 +70,14 @@ class Item {
 const operation = hourly('operation', 3, { scope: 'global' });
 const items = hourly('items', 100, { scope: 'global' });
 const field = hourly('field', 100, { scope: 'global', charge: 'field' });
+const login = hourly('login', 3, {
+  scope: 'global',
+  key: (context) => context.getArgByIndex<{ id: string }>(1).id,
+});
+const paid = hourly('paid', 100, {
+  scope: 'global',
+  cost: (context) => context.getArgByIndex<{ first: number }>(1).first,
+});
 
 @Resolver(() => Item)
 class ItemResolver {
@@ -83,6 +91,18 @@ class ItemResolver {
   @RateLimit(operation, field)
   other(@Args('id') id: string, @RateLimitInfo() info?: RateLimitDecision): Item {
     return { id: `${id} ${info?.policies.length}` };
+  }
+
+  @Query(() => Item, { nullable: true })
+  @RateLimit(login)
+  login(@Args('id') id: string): Item {
+    return { id };
+  }
+
+  @Query(() => Item, { nullable: true })
+  @RateLimit(paid)
+  page(@Args('first', { type: () => Int }) first: number): Item {
+    return { id: String(first) };
   }
 
   @Mutation(() => Item)
@@ -150,6 +170,24 @@ describe('GraphQL on Mercurius', () => {
 
     expect(JSON.parse(body)).toHaveLength(2);
     expect(await counted()).toEqual([3, 3, 2]);
+  });
+
+  it('charges aliases for whom and for what their own arguments say', async () => {
+    const users = ['other', 'other', ...Array.from({ length: 5 }, (_, index) => `user-${index}`)];
+    const logins = users.map((id, index) => `a${index}: login(id: "${id}") { id }`);
+    const { answer: first } = await query(`{ ${logins.join(' ')} }`);
+    const { answer: pages } = await query('{ a: page(first: 60) { id } b: page(first: 60) { id } }');
+    const limiter = http.app.get(RateLimiter);
+    const left = async (id: [string, string], policy: RoutePolicy) =>
+      (await limiter.peek(id, policy)).policies[0]?.remaining;
+
+    expect(first.errors).toBeUndefined();
+    expect(await Promise.all(['other', 'user-0', 'user-4'].map((id) => left(['key', id], login)))).toEqual([
+      2, 2, 2,
+    ]);
+    expect(Object.values(pages.data!).filter((page) => page !== null)).toHaveLength(1);
+    expect(pages.errors?.map(({ extensions }) => extensions?.['violated-policies'])).toEqual([['paid']]);
+    expect(await left(['ip', '127.0.0.1'], paid)).toBe(40);
   });
 
   it('refuses with a GraphQL error that carries the problem, for every field', async () => {

@@ -111,7 +111,10 @@ describeNative('RateLimiter, mistakes of its own', () => {
       await limiter.consume(id, policy, { cost: 7 });
       await eventually('a refusal that is remembered', async () => {
         const { source } = await refused.consume(id, policy, { cost: 5 });
-        const [, listeners] = (await redis.call('PUBSUB', 'NUMSUB', `${prefix}:rl:forget`)) as [string, number];
+        const [, listeners] = (await redis.call('PUBSUB', 'NUMSUB', `${prefix}:rl:forget`)) as [
+          string,
+          number,
+        ];
         return source === 'deny-cache' && listeners === 1;
       });
 

@@ -15,6 +15,8 @@ import {
   type ExecutionContext,
   type MessageEvent,
   type NestInterceptor,
+  type Provider,
+  type Type,
 } from '@nestjs/common';
 import { APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
@@ -92,6 +94,13 @@ class Routes {
   @UseGuards(AuthGuard)
   @RateLimit(hourly('attempts', 3), hourly('by-user', 2, { key: 'user' }))
   guarded(): string {
+    return 'ok';
+  }
+
+  @Get('members')
+  @UseGuards(AuthGuard)
+  @RateLimit(hourly('served', 2, { countOnly: 'successes', scope: 'global' }))
+  members(): string {
     return 'ok';
   }
 
@@ -188,6 +197,41 @@ class Queue {
   @Get('queued')
   @Concurrency({ name: 'queued', limit: 1, lease: '2s', maxWait: '5s', scope: 'global' })
   queued(): string {
+    return 'ok';
+  }
+}
+
+@Controller()
+class Counted {
+  @Get('plain')
+  @RateLimit(hourly('plain', 1))
+  plain(): string {
+    return 'ok';
+  }
+}
+
+@Controller()
+class CountedOnly {
+  @Get('failures')
+  @RateLimit(hourly('failed', 1, { countOnly: 'failures' }))
+  failures(): string {
+    return 'ok';
+  }
+}
+
+@Controller()
+class Undecorated {
+  @Get('undecorated')
+  get(): string {
+    return 'ok';
+  }
+}
+
+@Controller()
+@UseGuards(RateLimitGuard)
+class Guarded {
+  @Get('bound')
+  get(): string {
     return 'ok';
   }
 }
@@ -333,6 +377,18 @@ describe.each(ADAPTERS)('requests on %s', (_name, createAdapter) => {
     expect(await times(2, () => http.get('/paid'))).toEqual([200, 429]);
   });
 
+  it('counts successes only, and has given back what a later guard refused', async () => {
+    const statuses = await times(2, () => http.get('/members'));
+    const limiter = http.app.get(RateLimiter);
+    await eventually('both are given back', async () => {
+      const { policies } = await limiter.peek(['ip', '127.0.0.1'], hourly('served', 2));
+      return policies[0]?.remaining === 2;
+    });
+    statuses.push(...(await times(3, () => http.get('/members', { 'x-login': 'ann' }))));
+
+    expect(statuses).toEqual([401, 401, 200, 200, 429]);
+  });
+
   it('gives the handler the decision, with a receipt that can be given back', async () => {
     const bodies = [await http.get('/refunded'), await http.get('/refunded')].map(({ body }) =>
       JSON.parse(body),
@@ -475,6 +531,60 @@ describe('start of an application', () => {
 
     await expect(start).rejects.toBeInstanceOf(ConfigurationError);
     await expect(start).rejects.toThrow(/Routes\.guarded has the policy "by-user".*APP_INTERCEPTOR/);
+  });
+
+  it.each<
+    [what: string, controllers: Type[], bound: Provider[], options: RateLimitModuleOptions, says: RegExp]
+  >([
+    ['a policy before authentication, no guard', [Counted], [], {}, /Counted\.plain .*"plain".*APP_GUARD/],
+    [
+      'a policy that counts one outcome, no interceptor',
+      [CountedOnly],
+      [{ provide: APP_GUARD, useClass: RateLimitGuard }],
+      {},
+      /CountedOnly\.failures .*"failed".*APP_INTERCEPTOR/,
+    ],
+    [
+      'a default policy before authentication, no guard',
+      [Undecorated],
+      [],
+      { defaultPolicies: [hourly('default', 1)] },
+      /defaultPolicies.*"default".*APP_GUARD/,
+    ],
+    [
+      'a default policy after authentication, no interceptor',
+      [Undecorated],
+      [{ provide: APP_GUARD, useClass: RateLimitGuard }],
+      { defaultPolicies: [hourly('default', 1, { key: 'user' })] },
+      /defaultPolicies.*"default".*APP_INTERCEPTOR/,
+    ],
+  ])('ends when nothing applies %s', async (_what, controllers, providers, options, says) => {
+    const start = startHttpApp({
+      url: server.url,
+      adapter: new FastifyAdapter(),
+      log,
+      controllers,
+      providers,
+      options,
+    });
+
+    await expect(start).rejects.toBeInstanceOf(ConfigurationError);
+    await expect(start).rejects.toThrow(says);
+  });
+
+  it('accepts a guard bound to one class for the defaults', async () => {
+    const app = await startHttpApp({
+      url: server.url,
+      adapter: new FastifyAdapter(),
+      log,
+      controllers: [Undecorated, Guarded],
+      options: { defaultPolicies: [hourly('default', 1)] },
+    });
+    const statuses = [];
+    for (const path of ['/bound', '/bound', '/undecorated']) statuses.push((await app.get(path)).status);
+    await app.close();
+
+    expect(statuses).toEqual([200, 429, 200]);
   });
 
   it('accepts an interceptor bound to the application, the class or the method', async () => {

@@ -28,6 +28,11 @@ export class LocalBlock {
     return lengthUs;
   }
 
+  /** As {@link begin}, but a longer block stays. */
+  extend(lengthUs: number, block: ResolvedBlock, nowUs: number): void {
+    if (nowUs + lengthUs > this.endsUs) this.begin(lengthUs, block, nowUs);
+  }
+
   /** Begins a block by hand. */
   begin(lengthUs: number, { decayUs }: ResolvedBlock, nowUs: number): void {
     this.level = Math.max(this.level, 1);

@@ -43,6 +43,17 @@ describe('LocalLimiter', () => {
     expect(limiter.size).toBe(10);
   });
 
+  it('holds as many units of large logs in memory as of small counters', () => {
+    const limiter = new LocalLimiter({ instances: 1, maxCounters: 320 }, () => NOW_US);
+    const large = { algorithm: 'sliding-log', limit: 1000 } as const;
+    for (let id = 0; id < 100; id += 1) limiter.evaluate('consume', [demand(large, 1000, `id-${id}`)]);
+
+    expect(limiter.size).toBe(10);
+    // One that is larger than all there may be is kept all the same.
+    const small = new LocalLimiter({ instances: 1, maxCounters: 10 }, () => NOW_US);
+    expect([1, 2].map(() => small.evaluate('consume', [demand(large, 1000)])[0])).toEqual([1, 0]);
+  });
+
   it('forgets a block after its decay', () => {
     const clock = { us: NOW_US };
     const limiter = new LocalLimiter({ instances: 1, maxCounters: 10 }, () => clock.us);

@@ -17,14 +17,14 @@ export type EvaluationMode = 'consume' | 'peek' | 'reserve';
 export type Change =
   | { readonly kind: 'refund'; readonly reply: readonly number[] }
   | { readonly kind: 'reward' | 'penalize'; readonly amount: number }
-  | { readonly kind: 'block'; readonly amountUs: number }
+  | { readonly kind: 'block' | 'pause'; readonly amountUs: number }
   | { readonly kind: 'reset' };
 
 /** Settings of {@link LocalLimiter}. */
 export interface LocalLimiterOptions {
   /** Processes that share a limit: each applies this part of it. */
   readonly instances: number;
-  /** Counters kept at most; the least recently used are forgotten. */
+  /** Counters kept at most, large ones counting several times; the least recently used are forgotten. */
   readonly maxCounters: number;
 }
 
@@ -58,7 +58,7 @@ export class LocalLimiter {
     private readonly options: LocalLimiterOptions,
     private readonly nowUs: () => number = steadyMicroseconds(systemClock),
   ) {
-    this.entries = new LRUCache({ max: options.maxCounters });
+    this.entries = new LRUCache({ maxSize: options.maxCounters });
   }
 
   /** Counters in memory. */
@@ -135,7 +135,12 @@ export class LocalLimiter {
         const capacity = policy.algorithm === 'gcra' ? limits.param : limits.limit;
         const units = typeof cost === 'number' ? cost : cost[index]!;
         // What fits the whole limit but not this process's share takes all of the share.
-        return { policy, limits, entry: this.entry(identity, policy, nowUs), cost: Math.min(units, capacity) };
+        return {
+          policy,
+          limits,
+          entry: this.entry(identity, policy, nowUs),
+          cost: Math.min(units, capacity),
+        };
       }),
     );
   }
@@ -146,7 +151,8 @@ export class LocalLimiter {
     if (!entry) {
       const block = policy.block && new LocalBlock();
       entry = { counter: COUNTERS[policy.algorithm](), sinceUs: nowUs, block };
-      this.entries.set(key, entry);
+      const size = Math.min(this.options.maxCounters, sizeOf(policy, this.share(policy)));
+      this.entries.set(key, entry, { size });
     }
     return entry;
   }
@@ -161,6 +167,14 @@ export class LocalLimiter {
     }
     return share;
   }
+}
+
+/** Times in a log that take as much memory as a small counter. */
+const TIMES_PER_COUNTER = 32;
+
+/** How many small counters a counter weighs when it is full. */
+function sizeOf({ algorithm }: ResolvedPolicy, { limit }: LocalLimits): number {
+  return algorithm === 'sliding-log' ? 1 + Math.floor(limit / TIMES_PER_COUNTER) : 1;
 }
 
 const COUNTERS: Readonly<Record<RateLimitAlgorithm, () => LocalCounter>> = {
@@ -189,6 +203,9 @@ function apply(change: Exclude<Change, { kind: 'reset' }>, item: Item, index: nu
       break;
     case 'block':
       if (policy.block) entry.block?.begin(change.amountUs, policy.block, nowUs);
+      break;
+    case 'pause':
+      if (policy.block) entry.block?.extend(change.amountUs, policy.block, nowUs);
       break;
   }
 }

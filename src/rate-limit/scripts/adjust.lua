@@ -4,10 +4,11 @@
 -- reward: gives back up to `amount` units, never more than were taken
 -- penalize: takes `amount` units also beyond the limit, at most as many as a whole limit
 -- block: refuses everything for `amount` microseconds
+-- pause: the same, but a longer block stays
 -- reset: forgets everything, blocks included; its time is kept until no refund of an earlier call is due
 --
 -- KEYS[...] counters: per policy, in order, its counter, followed by its block if it has one; for a refund or reset, then the times of the resets, per policy
--- ARGV[1] change (string): 'refund', 'reward', 'penalize', 'block' or 'reset'
+-- ARGV[1] change (string): 'refund', 'reward', 'penalize', 'block', 'pause' or 'reset'
 -- ARGV[2] amount (number): units or microseconds; for a refund, the server time of the call
 -- ARGV[3] channel (string): told the identities when units were given back; '' = nobody
 -- ARGV[4] identities (string): message for the channel
@@ -45,8 +46,8 @@ while at <= #ARGV do
     redis.call('SET', KEYS[place], string.format('%.0f', now), 'PX', math.ceil((window + reach) / 1000))
     redis.call('DEL', key)
     if block then redis.call('DEL', block.key) end
-  elseif change == 'block' then
-    if block then
+  elseif change == 'block' or change == 'pause' then
+    if block and (change == 'block' or now + amount > block.ends) then
       block.ends, block.length, block.level, block.refusals = now + amount, amount, math.max(block.level, 1), 0
 --- @include "_block-set.lua"
     end

@@ -198,6 +198,16 @@ export function limiterConformance(open: () => Subject | Promise<Subject>): void
     expect(after.slice(0, 3)).toEqual([1, EPOCH_US + 1_000_000, 4]);
   });
 
+  it('pauses as a block does, and never for shorter than before', async () => {
+    const demand = demandOf({ name: 'paused', limit: 5, window: 1000, block: { for: 'manual' } });
+    const pause = (amountUs: number) =>
+      subject.adjust(EPOCH_US, { kind: 'pause', amountUs }, [demand]).then((reply) => reply.slice(2));
+
+    expect(await pause(2_000_000)).toEqual([-1, 2_000_000, 2_000_000]);
+    expect(await pause(1_000_000)).toEqual([-1, 2_000_000, 2_000_000]);
+    expect(await pause(3_000_000)).toEqual([-1, 3_000_000, 3_000_000]);
+  });
+
   it('counts in shadow mode and refuses nobody', async () => {
     const shadow = demandOf({ name: 'shadow', limit: 1, window: 1000, shadow: true });
 
@@ -230,6 +240,16 @@ export function limiterConformance(open: () => Subject | Promise<Subject>): void
       }),
       40,
     );
+  });
+
+  it('leaves a slot to its holder for its own lease, also when others ask for shorter ones', async () => {
+    const key = uniquePrefix();
+    const [hour, second] = [3_600_000_000, 1_000_000];
+    expect(await subject.hold(EPOCH_US, key, 'long', 1, hour)).toBe(true);
+
+    expect(await subject.hold(EPOCH_US + 1, key, 'short', 1, second)).toBe(false);
+    expect(await subject.hold(EPOCH_US + 2 * second, key, 'short', 1, second)).toBe(false);
+    expect(await subject.hold(EPOCH_US + hour, key, 'short', 1, second)).toBe(true);
   });
 }
 

@@ -68,7 +68,7 @@ export function scriptSubject(redis: RedisClient): Subject {
     adjust: (nowUs, change, demands) =>
       run(adjust, adjustKeys(change, prefix, demands), nowUs, adjustArguments(change, '', demands)),
     hold: async (nowUs, key, token, limit, leaseUs) =>
-      (await run(hold, [`${prefix}${key}}:n`], nowUs, [token, limit, leaseUs]))[0] === 1,
+      (await run(hold, [`${prefix}${key}}:n`], nowUs, [`${token}:${leaseUs}`, limit, leaseUs]))[0] === 1,
   };
 }
 
