@@ -143,7 +143,7 @@ async function adds(url: string, meter: ServerMeter): Promise<void> {
   });
   plain.on('error', () => undefined);
   const own = () =>
-    plain.add('work', { v: 1, tenantId: 'a', data: DATA }, { jobId: `bench__bases.${randomUUID()}` });
+    plain.add('work', { rednest: 1, tenantId: 'a', data: DATA }, { jobId: `bench__bases.${randomUUID()}` });
   const variants: [string, (index: number) => Promise<unknown>][] = [
     ['bullmq add', () => plain.add('work', DATA)],
     ['bullmq add, own id and envelope', own],

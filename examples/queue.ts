@@ -34,7 +34,7 @@ class Invoices {
   ) {}
 
   send(to: string): Promise<string> {
-    return this.mail.add('send', { to }, { tenantId: 'acme', delay: 10 });
+    return this.mail.add('send', { to }, { tenantId: 'acme', attempts: 5 });
   }
 
   /** However often it is called: one job per tenant, name and key in 24 h; again if it fails for good. */

@@ -11,7 +11,11 @@ import type { QueueContract } from './queue-contract.js';
 import type { QueueName } from './queue-name.js';
 import type { QueueProducer } from './queue-producer.js';
 import type { DeadLetter } from './queue.decorators.js';
+import { FIRST_FIELD } from './postponement.js';
+import { MARK_REPLAY } from './queue.scripts.js';
 import { QueueService } from './queue.service.js';
+import { removeDead } from './remove-dead.js';
+import { SINCE_FIELD } from './waiting-since.js';
 
 /** Which dead jobs are meant; all conditions must hold. */
 export interface DeadLetterFilter {
@@ -89,7 +93,8 @@ export class DeadLetters {
   }
 
   /**
-   * Removes dead jobs. Their deduplication keys in the queue go with them.
+   * Removes dead jobs. Their deduplication keys in the queue go with them. A job that was put back meanwhile
+   * stays.
    *
    * @returns how many were removed
    * @throws {QueueUnavailableError} when Redis did not answer in time; what was removed stays so
@@ -100,9 +105,15 @@ export class DeadLetters {
   ): Promise<number> {
     const producer = this.producer(queue);
     const jobs = await this.collect(producer, filter, filter.limit ?? 1000);
-    for (const job of jobs) await producer.call('queue.dead.discard', () => job.remove());
-    this.publish('discarded', producer.name, jobs.length);
-    return jobs.length;
+    let count = 0;
+    for (const { id } of jobs) {
+      const removed = await producer.call('queue.dead.discard', (client) =>
+        removeDead(producer.raw, client, id!),
+      );
+      if (removed) count += 1;
+    }
+    this.publish('discarded', producer.name, count);
+    return count;
   }
 
   /** The set shifts while jobs leave it, so they are looked up before the first one does. */
@@ -134,6 +145,15 @@ export class DeadLetters {
 
   /** Somebody else may have put it back or removed it meanwhile. */
   private async putBack(producer: QueueProducer, job: Job): Promise<boolean> {
+    const { raw } = producer;
+    const id = job.id!;
+    const marked = await producer.script(
+      'queue.dead.mark',
+      MARK_REPLAY,
+      [raw.toKey('failed'), raw.toKey(id)],
+      [id, SINCE_FIELD, FIRST_FIELD],
+    );
+    if (marked === 0) return false;
     try {
       await producer.call('queue.dead.replay', () =>
         job.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true }),

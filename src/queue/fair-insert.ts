@@ -100,13 +100,21 @@ function compose(add: string, keyCount: number): string {
   ].join('\n');
 }
 
+/** A tenant of a smaller weight would use up the tags of a busy period with a few jobs. */
+const LEAST_WEIGHT = 0.01;
+
+/** More than this is no share any more. */
+const GREATEST_WEIGHT = 100;
+
 /**
  * How far one job moves its tenant back: the inverse of the weight.
  *
- * @throws {ConfigurationError} when the weight is not above 0
+ * @throws {ConfigurationError} when the weight is out of bounds
  */
 export function stepOf({ weight }: FairOptions, tenantId: string): number {
   const value = weight?.(tenantId) ?? 1;
-  if (Number.isFinite(value) && value > 0) return 1 / value;
-  throw new ConfigurationError('The weight of a tenant must be a number above 0');
+  if (value >= LEAST_WEIGHT && value <= GREATEST_WEIGHT) return 1 / value;
+  throw new ConfigurationError(
+    `The weight of a tenant must be a number from ${LEAST_WEIGHT} to ${GREATEST_WEIGHT}`,
+  );
 }

@@ -1,3 +1,4 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { UnrecoverableError, type Job } from 'bullmq';
 import { ConfigurationError } from '../common/index.js';
 import { openEnvelope } from './job-envelope.js';
@@ -13,19 +14,21 @@ type Handler = (data: unknown, context: JobContext) => unknown;
 /** Finds the handler of a job on a processor instance and runs it, in the scope the job was added in. */
 export class JobDispatcher {
   private readonly handlers = new Map<string, Handler>();
+  private readonly methodNames = new Map<string, string | symbol>();
 
   /** @throws {ConfigurationError} when two methods take the same job */
   constructor(
     private readonly instance: object,
     private readonly context: QueueContext = new QueueContext(),
   ) {
-    for (const { mark: jobName, method } of markedMethods<string>(instance, ON_JOB)) {
+    for (const { key, mark: jobName, method } of markedMethods<string>(instance, ON_JOB)) {
       if (this.handlers.has(jobName)) {
         throw new ConfigurationError(
           `${this.host} has two methods with @OnJob('${jobName}'); keep one of them`,
         );
       }
       this.handlers.set(jobName, method as Handler);
+      this.methodNames.set(jobName, key);
     }
   }
 
@@ -58,6 +61,13 @@ export class JobDispatcher {
       if (jobName === ANY_JOB || known.has(jobName)) continue;
       faults.push(`${this.host} handles job "${jobName}", which no contract of its queues declares`);
     }
+    for (const [jobName, method] of this.methodNames) {
+      const meant = [...known].find((other) => other !== jobName && methodNameOf(other) === method);
+      if (meant === undefined || methodNameOf(jobName) === method) continue;
+      faults.push(
+        `${this.host}.${String(method)} is named like job "${meant}" and marked @OnJob('${jobName}'); make them agree`,
+      );
+    }
     if (faults.length > 0) throw new ConfigurationError(faults);
   }
 
@@ -70,18 +80,11 @@ export class JobDispatcher {
     const { data, tenantId, trace } = openEnvelope(job.data);
     const context = new RunningJob(job, tenantId, control);
     const scope = trace === undefined ? { tenantId } : { tenantId, ...trace };
-    const schemas = contract?.jobs[job.name];
+    const schemas = contract && Object.hasOwn(contract.jobs, job.name) ? contract.jobs[job.name] : undefined;
     if (!schemas) return this.context.run(scope, () => handler(data, context));
-    try {
-      const checked = checkValue(schemas.data, data, partOf(job, 'data'));
-      const payload = checked instanceof Promise ? await checked : checked;
-      const result = await this.context.run(scope, () => handler(payload, context));
-      return schemas.result ? await checkValue(schemas.result, result, partOf(job, 'result')) : result;
-    } catch (error) {
-      // The same payload will not match the next time either.
-      if (isOwnMismatch(error, job)) throw new UnrecoverableError(error.message);
-      throw error;
-    }
+    const payload = await checkForGood(schemas.data, data, partOf(job, 'data'));
+    const result = await this.context.run(scope, () => handler(payload, context));
+    return schemas.result ? checkForGood(schemas.result, result, partOf(job, 'result')) : result;
   }
 }
 
@@ -102,7 +105,17 @@ function partOf(job: Job, part: CheckedPart['part']): CheckedPart {
   return { queue: job.queueName, jobName: job.name, part };
 }
 
-/** A mismatch of this very job; one of a job that the handler tried to add is the handler's failure. */
-function isOwnMismatch(error: unknown, job: Job): error is JobValidationError {
-  return error instanceof JobValidationError && error.queue === job.queueName && error.jobName === job.name;
+/** What does not match now will not match the next time either. */
+async function checkForGood(schema: StandardSchemaV1, value: unknown, part: CheckedPart): Promise<unknown> {
+  try {
+    return await checkValue(schema, value, part);
+  } catch (error) {
+    if (error instanceof JobValidationError) throw new UnrecoverableError(error.message);
+    throw error;
+  }
+}
+
+/** `sendMail` for `send-mail`, as the type of a processor has it. */
+function methodNameOf(jobName: string): string {
+  return jobName.replaceAll(/-(.?)/g, (_dash, letter: string) => letter.toUpperCase());
 }

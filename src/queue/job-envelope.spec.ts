@@ -9,8 +9,8 @@ describe('openEnvelope', () => {
   it.each([null, 0, '', false, 'text', [1], {}, { v: 1 }, { data: 1 }, { v: 1, tenantId: 'x', data: 2 }])(
     'brings payload %p and its tenant back',
     (data) => {
-      expect(openEnvelope(stored(data, 't1'))).toEqual({ v: 1, tenantId: 't1', data });
-      expect(openEnvelope(stored(data, null))).toEqual({ v: 1, tenantId: null, data });
+      expect(openEnvelope(stored(data, 't1'))).toEqual({ rednest: 1, tenantId: 't1', data });
+      expect(openEnvelope(stored(data, null))).toEqual({ rednest: 1, tenantId: null, data });
     },
   );
 
@@ -28,12 +28,12 @@ describe('openEnvelope', () => {
     [],
     {},
     { a: 1 },
-    { v: 1, data: 'x', other: 'y' },
+    { rednest: 1, data: 'x', other: 'y' },
     { v: 2, tenantId: 't1', data: 'x' },
     { v: '1', tenantId: 't1', data: 'x' },
-    { v: 1, tenantId: 5, data: 'x' },
-    { v: 1, tenantId: { $ne: null }, data: 'x' },
+    { rednest: 1, tenantId: 5, data: 'x' },
+    { rednest: 1, tenantId: { $ne: null }, data: 'x' },
   ])('takes %p for the payload of a job of the system', (value) => {
-    expect(openEnvelope(value)).toEqual({ v: 1, tenantId: null, data: value });
+    expect(openEnvelope(value)).toEqual({ rednest: 1, tenantId: null, data: value });
   });
 });

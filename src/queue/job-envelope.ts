@@ -6,8 +6,8 @@ export interface JobTrace {
 
 /** What is stored as the data of every job: the payload with the tenant and trace it belongs to. */
 export interface JobEnvelope<Data = unknown> {
-  /** Version of the envelope. */
-  readonly v: 1;
+  /** Version of the envelope; by this field it is told from data of a foreign add. */
+  readonly rednest: 1;
   /** Tenant the job belongs to; `null` for jobs of the system itself. */
   readonly tenantId: string | null;
   /** The payload. */
@@ -27,7 +27,7 @@ export function envelope<Data>(
   tenantId: string | null,
   extras?: EnvelopeExtras,
 ): JobEnvelope<Data> {
-  return extras === undefined ? { v: 1, tenantId, data } : { v: 1, tenantId, data, ...extras };
+  return extras === undefined ? { rednest: 1, tenantId, data } : { rednest: 1, tenantId, data, ...extras };
 }
 
 /** Reads the data of a job, also of one that was added without an envelope. */
@@ -38,6 +38,6 @@ export function openEnvelope(stored: unknown): JobEnvelope {
 /** `data` may be missing: JSON drops it when the payload is `undefined`. */
 function isEnvelope(stored: unknown): stored is JobEnvelope {
   if (typeof stored !== 'object' || stored === null) return false;
-  const { v, tenantId } = stored as { v?: unknown; tenantId?: unknown };
-  return v === 1 && (tenantId === null || typeof tenantId === 'string');
+  const { rednest, tenantId } = stored as { rednest?: unknown; tenantId?: unknown };
+  return rednest === 1 && (tenantId === null || typeof tenantId === 'string');
 }

@@ -2,7 +2,6 @@ import {
   DIAGNOSTICS,
   DiagnosticsPublisher,
   jsonCodec,
-  resolveDuration,
   type Duration,
   type QueueDiagnostic,
 } from '../common/index.js';
@@ -21,7 +20,7 @@ export interface NotifyOnceOptions {
   type: string;
   /** What it is about, such as an invoice number. */
   dedupeKey: string;
-  /** Deduplication window. @default '1d' */
+  /** Deduplication window. At most as long as ended jobs of the queue are kept. @default '1d' */
   ttl?: Duration;
   /** Whether the notification may be sent again when its job fails for good. @default 'keep' */
   onFinalFailure?: OnFinalFailure;
@@ -34,6 +33,8 @@ interface Claim {
   queue: QueueName;
   jobName: string;
   data: unknown;
+  /** As the caller wanted it that made the claim, whoever finishes it. */
+  onFinalFailure: OnFinalFailure;
 }
 
 /** Constructor arguments of {@link OnceClaims}. */
@@ -59,32 +60,35 @@ export class OnceClaims {
   ): Promise<OnceResult> {
     const producer = this.init.producer(queue);
     // A claim for a job that cannot be added would keep the key from those that can.
-    await producer.check(jobName, data);
-    const mine: Claim = { jobId: producer.newJobId(), state: 'claimed', queue, jobName, data };
-    const { tenantId, type, dedupeKey, onFinalFailure } = options;
+    await producer.checkStorable(jobName, data);
+    const { tenantId, type, dedupeKey, onFinalFailure = 'keep', ttl = '1d' } = options;
+    const ttlMs = producer.onceTtlMs(ttl);
+    const jobId = producer.newJobId();
+    const mine: Claim = { jobId, state: 'claimed', queue, jobName, data, onFinalFailure };
     const key = ONCE_KEYSPACE.key(this.init.keyPrefix, tenantId, type, dedupeKey);
-    const held = await this.claim(key, mine, options);
+    const held = await this.claim(key, mine, ttlMs);
     if (held?.state !== 'queued') {
-      await this.enqueue(key, held ?? mine, tenantId, onFinalFailure === 'release');
+      await this.enqueue(key, held ?? mine, tenantId);
     }
-    const { jobId } = held ?? mine;
-    if (held) this.diagnostics.publish(() => ({ event: 'deduplicated', queue, jobName, jobId, tenantId }));
-    return { jobId, deduplicated: held !== undefined };
+    if (!held) return { jobId, deduplicated: false };
+    this.diagnostics.publish(() => ({
+      event: 'deduplicated',
+      queue,
+      jobName,
+      jobId: held.jobId,
+      tenantId,
+    }));
+    return { jobId: held.jobId, deduplicated: true };
   }
 
-  private async claim(
-    key: string,
-    mine: Claim,
-    { ttl = '1d' }: NotifyOnceOptions,
-  ): Promise<Claim | undefined> {
-    const ttlMs = resolveDuration(ttl, 'ttl', { minMs: 1000 });
-    const { jobId, queue, jobName, data } = mine;
+  private async claim(key: string, mine: Claim, ttlMs: number): Promise<Claim | undefined> {
+    const { jobId, queue, jobName, data, onFinalFailure } = mine;
     const reply = await this.run(queue, () =>
       this.init.executor.script(
         'queue.once.claim',
         CLAIM_ONCE,
         [key],
-        [jobId, queue, jobName, jsonCodec.encode(data ?? null), ttlMs],
+        [jobId, queue, jobName, jsonCodec.encode(data ?? null), ttlMs, onFinalFailure],
         { deadlineMs: this.init.deadlineMs },
       ),
     );
@@ -92,10 +96,12 @@ export class OnceClaims {
   }
 
   /** Adding is idempotent by job id, so any caller may do it, also several at once. */
-  private async enqueue(key: string, claim: Claim, tenantId: string, releases: boolean): Promise<void> {
-    const { jobId, queue, jobName, data } = claim;
+  private async enqueue(key: string, claim: Claim, tenantId: string): Promise<void> {
+    const { jobId, queue, jobName, data, onFinalFailure } = claim;
     const { executor, deadlineMs } = this.init;
-    await this.init.producer(queue).insert(jobName, data, tenantId, { jobId }, releases ? key : undefined);
+    await this.init
+      .producer(queue)
+      .insert(jobName, data, tenantId, { jobId }, onFinalFailure === 'release' ? key : undefined);
     await this.run(queue, () =>
       executor.script('queue.once.settle', SETTLE_ONCE, [key], [jobId], { deadlineMs, idempotent: true }),
     );
@@ -110,12 +116,13 @@ export class OnceClaims {
   }
 }
 
-function readClaim([jobId, state, queue, jobName, data]: readonly (string | null)[]): Claim {
+function readClaim([jobId, state, queue, jobName, data, onFinalFailure]: readonly (string | null)[]): Claim {
   return {
     jobId: jobId!,
     state: state as Claim['state'],
     queue: queue as QueueName,
     jobName: jobName!,
     data: data === null || data === undefined ? undefined : jsonCodec.decode(data),
+    onFinalFailure: onFinalFailure === 'release' ? 'release' : 'keep',
   };
 }

@@ -1,5 +1,6 @@
 import { ConfigurationError, resolveDuration } from '../common/index.js';
 import { JobDispatcher } from './job-dispatcher.js';
+import { checkValue } from './job-schema.js';
 import { markedMethods } from './processor-methods.js';
 import type { QueueContext } from './queue-context.js';
 import type { QueueContract } from './queue-contract.js';
@@ -14,6 +15,7 @@ import {
   type QueueProcessorOptions,
   type ScheduleOptions,
 } from './queue.decorators.js';
+import { JobValidationError } from './queue.errors.js';
 
 /** A schedule with the job it starts. */
 export interface JobSchedule {
@@ -80,15 +82,38 @@ function schedulesOf(instance: object, contracts: readonly QueueContract[]): Job
         `${instance.constructor.name}.${String(key)} has @Schedule and no @OnJob with a name; add one`,
       );
     }
-    const owned = contracts.find(({ tenant, jobs: declared }) => tenant && jobName in declared);
+    const owned = contracts.find(({ tenant, jobs: declared }) => tenant && Object.hasOwn(declared, jobName));
     if (owned && options.tenantId === undefined) {
       throw new ConfigurationError(
         `The schedule of job "${jobName}" has no tenant; give it a tenantId, or define queue ` +
           `"${owned.name}" with tenant: false`,
       );
     }
+    for (const contract of contracts) checkSchedule(contract, jobName, options);
     return { jobName, options };
   });
+}
+
+/** A schema that checks asynchronously is left to the worker: a start does not wait for it. */
+function checkSchedule(
+  { name, fair, jobs }: QueueContract,
+  jobName: string,
+  { data }: ScheduleOptions,
+): void {
+  const schemas = Object.hasOwn(jobs, jobName) ? jobs[jobName] : undefined;
+  if (!schemas) return;
+  if (fair) {
+    throw new ConfigurationError(
+      `Queue "${name}" is fair, and scheduled jobs have no turn; schedule "${jobName}" on a queue that is not fair`,
+    );
+  }
+  try {
+    const checked = checkValue(schemas.data, data, { queue: name, jobName, part: 'data' });
+    if (checked instanceof Promise) checked.catch(() => undefined);
+  } catch (error) {
+    if (!(error instanceof JobValidationError)) throw error;
+    throw new ConfigurationError(`The schedule of job "${jobName}" cannot run: ${error.message}`);
+  }
 }
 
 const STALL_BOUNDS = { minMs: 1000, maxMs: 3_600_000 };

@@ -14,7 +14,7 @@ export interface JobSchemas {
 export interface FairOptions {
   /**
    * Share of a tenant relative to the others; a tenant of weight 2 gets twice the jobs of one of weight 1
-   * while both wait. Above 0. Called for every add. @default 1 for everybody
+   * while both wait. 0.01 to 100. Called for every add. @default 1 for everybody
    */
   readonly weight?: (tenantId: string) => number;
 }
@@ -27,7 +27,7 @@ export interface QueueDefinition<Jobs extends Readonly<Record<string, JobSchemas
   readonly tenant?: boolean;
   /**
    * A tenant with many waiting jobs does not make the others wait. Takes the place of `priority`, which such
-   * a queue refuses. @default false
+   * a queue refuses; `delay`, flows and schedules too. @default false
    */
   readonly fair?: boolean | FairOptions;
   /** How long ended jobs are kept. @default the module's `keepCompleted` and `keepFailed` */

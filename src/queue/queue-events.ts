@@ -68,7 +68,8 @@ export class QueueEventReader {
     mine.listeners.add(listener);
     const end = (): void => {
       mine.listeners.delete(listener);
-      if (mine.listeners.size === 0) this.followed.delete(queue);
+      const isFollowed = this.followed.get(queue) === mine;
+      if (isFollowed && mine.listeners.size === 0) this.followed.delete(queue);
     };
     try {
       if (mine.last === undefined) await this.findEnd(mine);

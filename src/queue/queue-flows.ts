@@ -1,5 +1,6 @@
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { FlowProducer, type FlowJob, type JobNode } from 'bullmq';
+import { ConfigurationError } from '../common/index.js';
 import { ConnectionRegistry } from '../redis/index.js';
 import { envelope } from './job-envelope.js';
 import type { JobInput, JobName, QueueContract } from './queue-contract.js';
@@ -38,7 +39,7 @@ export function flowNode<C extends QueueContract, N extends JobName<C>>(
 
 /**
  * Flows of BullMQ: a job that runs after its children, which may be on other queues. All jobs of a flow are
- * added in one transaction; in a Cluster they must therefore be on one queue.
+ * added in one transaction; in a Cluster they must therefore be on one queue. Fair queues take no flows.
  */
 @Injectable()
 export class QueueFlows implements OnApplicationShutdown {
@@ -55,6 +56,7 @@ export class QueueFlows implements OnApplicationShutdown {
    *
    * @returns BullMQ's tree of jobs
    * @throws the errors of {@link QueueProducer.add}
+   * @throws {ConfigurationError} when a queue of the flow is fair
    */
   async add(flow: FlowNode): Promise<JobNode> {
     const tree = await this.toJob(flow);
@@ -75,7 +77,12 @@ export class QueueFlows implements OnApplicationShutdown {
   private async toJob({ queue, jobName, data, options, children }: FlowNode): Promise<FlowJob> {
     const producer = this.queues.producer(queue.name);
     const { tenantId, ...jobOptions } = options;
-    await producer.check(jobName, data);
+    if (producer.contract?.fair) {
+      throw new ConfigurationError(
+        `Queue "${queue.name}" is fair, and jobs of a flow have no turn; use a queue that is not fair`,
+      );
+    }
+    await producer.checkStorable(jobName, data);
     return {
       name: jobName,
       queueName: queue.name,

@@ -4,6 +4,7 @@ import type { QueueName } from './queue-name.js';
 import type { QueueProducer } from './queue-producer.js';
 import { INSPECT_QUEUE } from './queue.scripts.js';
 import { QueueService } from './queue.service.js';
+import { WAITING_FIELDS, waitingSince } from './waiting-since.js';
 import { workersKey } from './worker-presence.js';
 
 /** Bounds of {@link QueueHealthService.check}. */
@@ -30,7 +31,10 @@ export interface QueueHealth {
   readonly failed: number;
   /** Jobs that failed for good in the last five minutes. */
   readonly failedLast5Min: number;
-  /** How long the job that runs next has waited, in milliseconds; 0 when none waits. */
+  /**
+   * How long a job has waited since it could run, in milliseconds; 0 when none waits. Looked at are the oldest
+   * without a priority, and the next and the last of those with one.
+   */
   readonly oldestWaitingMs: number;
   /** Workers of the fleet that gave a sign of life in the last half minute. */
   readonly workers: number;
@@ -129,9 +133,9 @@ async function oldestMs(producer: QueueProducer, ids: readonly unknown[], nowMs:
   const keys = ids.filter((id) => typeof id === 'string').map((id) => producer.raw.toKey(id));
   if (keys.length === 0) return 0;
   const times = await producer.call('queue.inspect.age', (client) =>
-    Promise.all(keys.map((key) => client.hget(key, 'timestamp'))),
+    Promise.all(keys.map((key) => client.hmget(key, ...WAITING_FIELDS).then(waitingSince))),
   );
-  const known = times.filter((time) => time !== null).map(Number);
+  const known = times.filter((time) => time !== undefined);
   return known.length === 0 ? 0 : Math.max(0, nowMs - Math.min(...known));
 }
 

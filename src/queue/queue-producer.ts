@@ -12,6 +12,7 @@ import {
 import type { CallOptions, LuaScript, RedisClient, RedisExecutor, ScriptArguments } from '../redis/index.js';
 import { insertFairly, stepOf } from './fair-insert.js';
 import { envelope, type EnvelopeExtras } from './job-envelope.js';
+import { survivesJson, toJson } from './job-json.js';
 import { checkValue } from './job-schema.js';
 import { toJobView, type JobView } from './job-view.js';
 import type { QueueContext } from './queue-context.js';
@@ -53,6 +54,9 @@ export interface OnceResult {
   readonly deduplicated: boolean;
 }
 
+/** Stands for no tenant in a deduplication id; no escaped tenant looks like it. */
+const NO_TENANT = '%';
+
 /** @internal Stands in the envelope for the key that BullMQ keeps itself. */
 export const DEDUPLICATION_CLAIM = '*';
 
@@ -88,8 +92,13 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
   private readonly callOptions: Readonly<CallOptions>;
 
   /** @internal */
-  constructor(private readonly init: QueueProducerInit) {
+  constructor(private init: QueueProducerInit) {
     this.callOptions = Object.freeze({ deadlineMs: init.addTimeoutMs, idempotent: true });
+  }
+
+  /** @internal Takes over the contract, and what hangs on it, of a later registration of the same queue. */
+  become(other: QueueProducer): void {
+    this.init = other.init;
   }
 
   /** Name of the queue, without the key prefix. */
@@ -149,7 +158,11 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
     const { key, ttl = '1d', onFinalFailure = 'keep', tenantId, jobId: own, ...jobOptions } = options;
     const mine = own ?? this.newJobId();
     const owner = this.tenantOf(jobName, tenantId);
-    const id = [owner ?? '-', jobName, key].map(escapeKeyPart).join(':');
+    const id = [
+      owner === null ? NO_TENANT : escapeKeyPart(owner),
+      escapeKeyPart(jobName),
+      escapeKeyPart(key),
+    ].join(':');
     const deduplication = { id, ttl: this.onceTtlMs(ttl) };
     const claim = onFinalFailure === 'release' ? DEDUPLICATION_CLAIM : undefined;
     const jobId = await this.insert(
@@ -228,13 +241,11 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
     claim?: string,
   ): Promise<string> {
     const owner = this.tenantOf(jobName, tenantId);
-    if (this.contract?.fair && options.priority !== undefined) {
-      throw new ConfigurationError(`Queue "${this.name}" is fair and takes no priority; drop one of the two`);
-    }
-    const checked = this.check(jobName, data);
+    const fair = this.contract?.fair;
+    if (fair) this.refuseUnfair(options);
+    const checked = this.checkStorable(jobName, data);
     if (checked instanceof Promise) await checked;
     const stored = envelope(data, owner, this.extras(claim));
-    const fair = this.contract?.fair;
     const step = fair && owner !== null ? stepOf(fair, owner) : undefined;
     const { jobId } = options;
     let insertedId: string;
@@ -253,6 +264,16 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
     }
     this.publish(insertedId === jobId ? 'added' : 'deduplicated', jobName, insertedId);
     return insertedId;
+  }
+
+  /** Who comes when is up to the tags: a job that waits elsewhere at first would come back with an old turn. */
+  private refuseUnfair(options: InsertOptions): void {
+    for (const option of ['priority', 'delay'] as const) {
+      if (!options[option]) continue;
+      throw new ConfigurationError(
+        `Queue "${this.name}" is fair and takes no ${option}; drop it, or use a queue that is not fair`,
+      );
+    }
   }
 
   private async insertFairly(client: RedisClient, job: FairInsertion, step: number): Promise<string> {
@@ -275,6 +296,21 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
     return checkValue(schemas.data, data, { queue: this.name, jobName, part: 'data' });
   }
 
+  /**
+   * Checks a payload, and that what will be read back from Redis passes too: a date comes back as text.
+   *
+   * @internal
+   */
+  checkStorable(jobName: string, data: unknown): unknown {
+    const checked = this.check(jobName, data);
+    if (survivesJson(data)) return checked;
+    const readBack = (): unknown => {
+      const text = toJson(data, { queue: this.name, jobName, part: 'data' });
+      return this.check(jobName, text === undefined ? undefined : JSON.parse(text));
+    };
+    return checked instanceof Promise ? checked.then(readBack) : readBack();
+  }
+
   /** @internal The tenant a job belongs to: the one given, else that of the scope. */
   tenantOf(jobName: string, tenantId: string | null | undefined): string | null {
     const owner = tenantId === undefined ? (this.init.context.current?.tenantId ?? null) : tenantId;
@@ -291,7 +327,13 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
     return claim === undefined ? { trace } : { trace, claim };
   }
 
-  private onceTtlMs(ttl: Duration): number {
+  /**
+   * How long a key is taken. A key that outlived its job would let a second one in.
+   *
+   * @throws {ConfigurationError} when it is longer than ended jobs are kept
+   * @internal
+   */
+  onceTtlMs(ttl: Duration): number {
     const ttlMs = resolveDuration(ttl, 'ttl', { minMs: 1000 });
     const { keepCompletedMs, keepFailedMs } = this.settings;
     if (ttlMs <= Math.min(keepCompletedMs, keepFailedMs)) return ttlMs;

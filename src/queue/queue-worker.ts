@@ -33,7 +33,7 @@ const CLOSE_MS = 3_000;
 /** One BullMQ worker: runs jobs through a dispatcher, and ends without cutting the ones that run. */
 export class QueueWorker {
   private readonly worker: Worker;
-  private readonly running = new Map<string, JobControl>();
+  private readonly running = new Set<RunningJob>();
   private idle: (() => void) | undefined;
   private readonly burials = new Set<Promise<void>>();
   private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
@@ -76,7 +76,7 @@ export class QueueWorker {
 
   /** Aborts the signals of the running jobs. */
   cancel(): void {
-    for (const control of this.running.values()) control.abort();
+    for (const { control } of this.running) control.abort();
   }
 
   /**
@@ -96,8 +96,10 @@ export class QueueWorker {
     if (this.init.connection.isReady) {
       await this.worker.close();
     } else {
-      if (this.running.size > 0) await new Promise<void>((resolve) => (this.idle = resolve));
-      await this.worker.close(true);
+      // Once the connection is back, a worker that was not told otherwise would go on fetching.
+      await this.worker.pause(true);
+      while (this.running.size > 0) await new Promise<void>((resolve) => (this.idle = resolve));
+      await this.worker.close(!this.init.connection.isReady);
     }
   }
 
@@ -134,24 +136,34 @@ export class QueueWorker {
     this.publish('started', job);
     const { dispatcher, settings } = this.init;
     const control = new JobControl();
-    this.running.set(job.id!, control);
+    const run: RunningJob = { jobId: job.id!, control };
+    this.running.add(run);
     try {
       return await dispatcher.dispatch(job, control, settings.contract);
     } catch (error) {
       const waitMs = retryAfterOf(error);
       if (waitMs === undefined) throw error;
-      const postponed = await postpone(job, token, waitMs);
+      const postponed = await postpone(
+        this.init.connection.client,
+        this.worker.toKey(job.id!),
+        job,
+        token,
+        waitMs,
+      );
+      if (!postponed) throw error;
       this.publish('postponed', job, waitMs);
       throw postponed;
     } finally {
-      this.running.delete(job.id!);
+      this.running.delete(run);
       if (this.running.size === 0) this.idle?.();
     }
   }
 
   /** Another worker may have the job by now; what this one still does would be done twice. */
   private onLocksLost(jobIds: readonly string[]): void {
-    for (const jobId of jobIds) this.running.get(jobId)?.abort();
+    for (const { jobId, control } of this.running) {
+      if (jobIds.includes(jobId)) control.abort();
+    }
   }
 
   /**
@@ -201,6 +213,12 @@ export class QueueWorker {
       };
     });
   }
+}
+
+/** One run of a job. A job that lost its lock may come back to the same worker while its first run goes on. */
+interface RunningJob {
+  readonly jobId: string;
+  readonly control: JobControl;
 }
 
 /** The abort signal of one running job, made when somebody asks for it. */

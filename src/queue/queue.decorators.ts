@@ -1,5 +1,5 @@
 import { applyDecorators, Injectable, SetMetadata } from '@nestjs/common';
-import type { Job } from 'bullmq';
+import { defaultRepeatStrategy, type Job } from 'bullmq';
 import { ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
 import { nameOf, type JobData, type JobName, type JobReturn, type QueueContract } from './queue-contract.js';
 import type { QueueName } from './queue-name.js';
@@ -192,10 +192,22 @@ export function Schedule(
   descriptor: TypedPropertyDescriptor<T>,
 ) => void {
   if ('every' in options) resolveDuration(options.every, 'schedule.every', { minMs: 1000 });
-  else if (options.cron.trim().split(/\s+/).length < 5) {
-    throw new ConfigurationError(`"${options.cron}" is no cron pattern; use five fields, as in "0 3 * * *"`);
-  }
+  else assertCron(options.cron, options.tz);
   return (_target, _key, descriptor) => {
     Reflect.defineMetadata(SCHEDULE, options, descriptor.value as object);
   };
+}
+
+/** BullMQ's own reading, which is what runs; it takes fewer fields too, with surprising defaults. */
+function assertCron(cron: string, tz = 'UTC'): void {
+  let next: unknown;
+  try {
+    next = defaultRepeatStrategy(Date.now(), { pattern: cron, tz });
+  } catch {
+    next = undefined;
+  }
+  if (typeof next === 'number' && cron.trim().split(/\s+/).length >= 5) return;
+  throw new ConfigurationError(
+    `"${cron}" in time zone "${tz}" is no cron pattern; use five fields, as in "0 3 * * *"`,
+  );
 }

@@ -39,21 +39,29 @@ return redis.call('ZCARD', KEYS[1])`,
  * ARGV[3] jobName (string): name of the job
  * ARGV[4] data (string): job data as JSON
  * ARGV[5] ttlMs (number): deduplication window in milliseconds
- * Reply readonly (string | null)[]: empty when claimed now; else jobId, state, queue, jobName, data of the holder
+ * ARGV[6] onFinalFailure (string): what becomes of the claim when the job fails for good
+ * Reply readonly (string | null)[]: empty when claimed now; else jobId, state, queue, jobName, data, onFinalFailure of the holder
  * Minimum server: Redis 4.0
  */
 export const CLAIM_ONCE: LuaScript<
   readonly [once: string],
-  readonly [jobId: string, queue: string, jobName: string, data: string, ttlMs: number],
+  readonly [
+    jobId: string,
+    queue: string,
+    jobName: string,
+    data: string,
+    ttlMs: number,
+    onFinalFailure: string,
+  ],
   readonly (string | null)[]
 > = Object.freeze({
   name: 'claim-once',
-  sha1: '3d6de84c9c0150f9c69d5ff14e19365ea726b440',
-  lua: `local held = redis.call('HMGET', KEYS[1], 'jobId', 'state', 'queue', 'jobName', 'data')
+  sha1: '3d51bfda7534437afd488c07342fc4916dace5c8',
+  lua: `local held = redis.call('HMGET', KEYS[1], 'jobId', 'state', 'queue', 'jobName', 'data', 'onFinalFailure')
 if held[1] then
 return held
 end
-redis.call('HSET', KEYS[1], 'jobId', ARGV[1], 'state', 'claimed', 'queue', ARGV[2], 'jobName', ARGV[3], 'data', ARGV[4])
+redis.call('HSET', KEYS[1], 'jobId', ARGV[1], 'state', 'claimed', 'queue', ARGV[2], 'jobName', ARGV[3], 'data', ARGV[4], 'onFinalFailure', ARGV[6])
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return {}`,
 });
@@ -68,7 +76,7 @@ return {}`,
  * KEYS[6] meta: hash with the state of the queue
  * KEYS[7] workers: sorted set of workers by the time they count as gone
  * ARGV[1] windowMs (number): how far back failures count
- * Reply readonly (number | string | null)[]: waiting, active, delayed, failed, failed in the window, paused (0 or 1), workers, the server's clock in ms, id of the oldest job in the list, id of the first job in the sorted set
+ * Reply readonly (number | string | null)[]: waiting, active, delayed, failed, failed in the window, paused (0 or 1), workers, the server's clock in ms, id of the oldest job in the list, ids of the first and last job in the sorted set
  * Minimum server: Redis 5.0
  */
 export const INSPECT_QUEUE: LuaScript<
@@ -85,7 +93,7 @@ export const INSPECT_QUEUE: LuaScript<
   readonly (number | string | null)[]
 > = Object.freeze({
   name: 'inspect-queue',
-  sha1: 'db1c5766e2dff5b19f9f21cc161a2d511feda957',
+  sha1: 'f5375db47ebaf41dcd2bc47449891f89ea99b4c4',
   lua: `local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 return {
@@ -99,7 +107,35 @@ redis.call('ZCOUNT', KEYS[7], now, '+inf'),
 now,
 redis.call('LINDEX', KEYS[1], -1),
 redis.call('ZRANGE', KEYS[2], 0, 0)[1] or false,
+redis.call('ZRANGE', KEYS[2], -1, -1)[1] or false,
 }`,
+});
+
+/**
+ * Notes that a dead job is about to be put back: it waits from now on, and may lose its worker as often as a
+ * new one.
+ * KEYS[1] failed: sorted set of failed jobs
+ * KEYS[2] job: hash of the job
+ * ARGV[1] jobId (string): id of the job
+ * ARGV[2] since (string): name of the field for the time
+ * ARGV[3] putOff (string): name of the field for the first time it was put off
+ * Reply number: 1 when it is dead, else 0
+ * Minimum server: Redis 5.0
+ */
+export const MARK_REPLAY: LuaScript<
+  readonly [failed: string, job: string],
+  readonly [jobId: string, since: string, putOff: string],
+  number
+> = Object.freeze({
+  name: 'mark-replay',
+  sha1: '9fb10f963edcaad6fdcf2f0d0db791ac39b5f805',
+  lua: `if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+return 0
+end
+local clock = redis.call('TIME')
+redis.call('HSET', KEYS[2], ARGV[2], clock[1] * 1000 + math.floor(clock[2] / 1000))
+redis.call('HDEL', KEYS[2], 'stc', ARGV[3])
+return 1`,
 });
 
 /**
@@ -144,7 +180,7 @@ return 1`,
  * behind those of the jobs that wait now, so who comes late does not wait for the backlog of others, and
  * who has a backlog cannot save up turns.
  * KEYS[1] prioritized: sorted set of the waiting jobs; score = priority * 2^32 + order of arrival
- * KEYS[2] fair: hash with the last tag of each tenant, the highest tag and the virtual time
+ * KEYS[2] fair: sorted set of the last tag of each tenant that may still count, the highest tag and the virtual time
  * KEYS[3] job: hash of the job
  * ARGV[1] jobId (string): id of the job
  * ARGV[2] tenantId (string): tenant it belongs to
@@ -153,9 +189,10 @@ return 1`,
  * ARGV[5] guard (number): highest tag that is given out
  * Reply number: the tag; 0 when there was nothing to do; -1 when tags have run out and the job waits at the end
  *
- * Work: constant, apart from the logarithmic sorted set. Minimum server: Redis 5.0
+ * Work: logarithmic in the waiting jobs, and in the tenants that wait. Each tenant is forgotten once. Minimum server: Redis 5.0
  * Algorithm: P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queueing", IEEE/ACM ToN 5(5), 1997
- * A job that is delayed, or runs already, has its priority in its hash only.
+ * A job that runs already has its priority in its hash only.
+ * A tenant whose last tag is behind the virtual time is like one that was never here.
  */
 export const TAG_FAIR: LuaScript<
   readonly [prioritized: string, fair: string, job: string],
@@ -163,7 +200,7 @@ export const TAG_FAIR: LuaScript<
   number
 > = Object.freeze({
   name: 'tag-fair',
-  sha1: 'fac15cf4d57f131374367986e04a0f52b6579d68',
+  sha1: 'dcdf6e7d6b707020ecf7ae656ce3cc3c4fbb2c4a',
   lua: `local placeholder = tonumber(ARGV[4])
 local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
 local current = score and math.floor(tonumber(score) / 4294967296)
@@ -172,10 +209,17 @@ if current ~= placeholder then
 return 0
 end
 local field = 't:' .. ARGV[2]
-local state = redis.call('HMGET', KEYS[2], 'virtual', 'top', field)
-local virtual, top, last = tonumber(state[1] or '0'), tonumber(state[2] or '0'), tonumber(state[3] or '0')
+local function tagOf(member)
+return tonumber(redis.call('ZSCORE', KEYS[2], member) or '0')
+end
+local virtual, top, last = tagOf('virtual'), tagOf('top'), tagOf(field)
+if not score then
+local priority = math.min(math.max(1, math.ceil(math.max(virtual, last))), tonumber(ARGV[5]))
+redis.call('HSET', KEYS[3], 'priority', priority)
+return priority
+end
 local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-if not head[1] or head[1] == ARGV[1] then
+if head[1] == ARGV[1] then
 redis.call('DEL', KEYS[2])
 virtual = top > 1000000 and 0 or top
 last, top = 0, virtual
@@ -189,11 +233,10 @@ local tag = math.max(virtual, last) + tonumber(ARGV[3])
 if tag > tonumber(ARGV[5]) then
 return -1
 end
-redis.call('HSET', KEYS[2], 'virtual', virtual, 'top', math.max(top, tag), field, tag)
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', virtual)
+redis.call('ZADD', KEYS[2], virtual, 'virtual', math.max(top, tag), 'top', tag, field)
 local priority = math.max(1, math.ceil(tag))
 redis.call('HSET', KEYS[3], 'priority', priority)
-if score then
 redis.call('ZADD', KEYS[1], 'XX', string.format('%.0f', tonumber(score) + (priority - placeholder) * 4294967296), ARGV[1])
-end
 return priority`,
 });

@@ -80,6 +80,7 @@ export class QueueService implements OnModuleInit {
    * @throws {QueueUnavailableError} when Redis did not answer in time; call again with the same key
    * @throws {UnknownQueueError} when no module registered the queue
    * @throws {JobValidationError} when the payload does not match the contract
+   * @throws {ConfigurationError} when `ttl` is longer than ended jobs are kept
    */
   notifyOnce<C extends QueueContract, N extends JobName<C>>(
     queue: C,
@@ -119,6 +120,9 @@ export class QueueService implements OnModuleInit {
       this.clashes.add(producer.name);
     }
     if (known && !producer.contract) return known;
+    // Who injected it by its name alone keeps to the contract all the same.
+    if (known && !known.contract) known.become(producer);
+    if (known) return known;
     this.producers.set(producer.name, producer);
     return producer;
   }

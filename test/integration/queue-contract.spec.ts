@@ -138,7 +138,7 @@ describe('a queue with a contract', () => {
     const module = await start({ providers: [MailProcessor, Sender] });
     const { mail } = inject(module, Sender);
 
-    const foreign = await mail.raw.add('send-mail', { v: 1, tenantId: 'acme', data: { to: '' } });
+    const foreign = await mail.raw.add('send-mail', { rednest: 1, tenantId: 'acme', data: { to: '' } });
     const badResult = await mail.add('send-mail', { to: 'bad-result' }, { tenantId: 'acme' });
 
     const failed = await eventually('both failed', async () => {

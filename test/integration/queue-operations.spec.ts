@@ -122,7 +122,7 @@ describe('a fair queue', () => {
     expect(await fair.raw.getPrioritizedCount()).toBe(2);
     await drain(producers(await start([Worker], {}, app)), Fair);
     await fair.add('work', { n: 3 }, { tenantId: 'b' });
-    expect(Object.keys(await redis.hgetall(fair.raw.toKey('fair'))).toSorted()).toEqual([
+    expect((await redis.zrange(fair.raw.toKey('fair'), '0', '-1')).toSorted()).toEqual([
       't:b',
       'top',
       'virtual',
@@ -135,7 +135,7 @@ describe('a fair queue', () => {
     const fair = producers(module).producer(Fair);
     const heard = queueDiagnostics('fairness-exhausted');
     await fair.add('work', { n: 0 }, { tenantId: 'a' });
-    await inject<RedisClient>(module, REDIS).hset(fair.raw.toKey('fair'), 'virtual', 1_900_000);
+    await inject<RedisClient>(module, REDIS).zadd(fair.raw.toKey('fair'), 1_900_000, 'virtual');
 
     const ids = [];
     for (let n = 1; n <= 3; n += 1) ids.push(await fair.add('work', { n }, { tenantId: 'a' }));

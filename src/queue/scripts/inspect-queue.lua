@@ -7,7 +7,7 @@
 -- KEYS[6] meta: hash with the state of the queue
 -- KEYS[7] workers: sorted set of workers by the time they count as gone
 -- ARGV[1] windowMs (number): how far back failures count
--- Reply readonly (number | string | null)[]: waiting, active, delayed, failed, failed in the window, paused (0 or 1), workers, the server's clock in ms, id of the oldest job in the list, id of the first job in the sorted set
+-- Reply readonly (number | string | null)[]: waiting, active, delayed, failed, failed in the window, paused (0 or 1), workers, the server's clock in ms, id of the oldest job in the list, ids of the first and last job in the sorted set
 -- Minimum server: Redis 5.0
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -22,4 +22,5 @@ return {
   now,
   redis.call('LINDEX', KEYS[1], -1),
   redis.call('ZRANGE', KEYS[2], 0, 0)[1] or false,
+  redis.call('ZRANGE', KEYS[2], -1, -1)[1] or false,
 }
