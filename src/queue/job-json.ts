@@ -18,7 +18,7 @@ export function survivesJson(value: unknown): boolean {
  */
 export function toJson(value: unknown, { queue, jobName, part }: CheckedPart): string | undefined {
   try {
-    return JSON.stringify(value) as string | undefined;
+    return JSON.stringify(value);
   } catch {
     throw new JobValidationError(queue, jobName, part, ['(cannot be written as JSON)']);
   }

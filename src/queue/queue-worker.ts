@@ -98,6 +98,7 @@ export class QueueWorker {
     } else {
       // Once the connection is back, a worker that was not told otherwise would go on fetching.
       await this.worker.pause(true);
+      this.dropFetch();
       while (this.running.size > 0) await new Promise<void>((resolve) => (this.idle = resolve));
       await this.worker.close(!this.init.connection.isReady);
     }
@@ -114,14 +115,18 @@ export class QueueWorker {
     }
   }
 
-  /** Ends what a close that does not end leaves behind: its socket, and the timers of locks and stalls. */
-  private abandon(): void {
-    const backend = this.worker.getBackend();
-    // A client that waits to reconnect goes on with it; the backend, once closed, does not start it again.
-    backend.blockingConnection?.client.then(
+  /** A fetch that was under way would take one more job when it reconnects; a client that was told so does not. */
+  private dropFetch(): void {
+    this.worker.getBackend().blockingConnection?.client.then(
       (client) => client.disconnect(),
       () => undefined,
     );
+  }
+
+  /** Ends what a close that does not end leaves behind: its socket, and the timers of locks and stalls. */
+  private abandon(): void {
+    const backend = this.worker.getBackend();
+    this.dropFetch();
     backend.close(true).catch(() => undefined);
     const parts = this.worker as unknown as {
       lockManager: { close(): Promise<void> };

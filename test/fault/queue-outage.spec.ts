@@ -6,8 +6,9 @@ import { OnJob, QueueModule, QueueProcessor, QueueService } from 'rednest/queue'
 import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
+import { FaultProxy } from '../support/fault-proxy.js';
 import { describeNative } from '../support/needs.js';
-import { Mail, QUIET } from '../support/queues.js';
+import { deferred, Mail, QUIET } from '../support/queues.js';
 import { startNative, type NativeServer } from '../support/servers.js';
 
 /** An add that cannot be made ends within its deadline of 1 s; the rest is room for a loaded machine. */
@@ -111,5 +112,49 @@ describeNative('queues without their server', () => {
     await server.restart();
     await eventually('it recovers', async () => (await failure(plain.add('c', 1))) === undefined, 15_000);
     await plain.close();
+  }, 60_000);
+
+  it('fetches nothing more when it stops without a connection that comes back meanwhile', async () => {
+    server = await startNative();
+    const proxy = await FaultProxy.listen(server.port);
+    const release = deferred();
+    const started: string[] = [];
+    @QueueProcessor(Mail, { concurrency: 2 })
+    class Slow {
+      @OnJob('send-mail') async sendMail({ to }: { to: string }): Promise<{ id: string }> {
+        started.push(to);
+        if (to === 'first') await release.promise;
+        return { id: to };
+      }
+      @OnJob('purge') purge(): void {}
+    }
+    const imports = () => [QueueModule.forRoot(QUIET), QueueModule.forFeature([Mail])];
+    const app = 'drain';
+    const worker = await createModule({
+      redis: { url: proxy.url, app },
+      imports: imports(),
+      providers: [Slow],
+    });
+    module = await createModule({ redis: { url: server.url, app }, imports: imports() });
+    expect((await timed('first')).error).toBeUndefined();
+    await eventually('the first runs', () => started.length === 1);
+    const connection = inject(worker, ConnectionRegistry).connection('default', 'worker');
+    proxy.acceptAndReset();
+    proxy.reset();
+    await eventually('the connection is lost', () => !connection.isReady);
+
+    const closing = worker.close();
+    proxy.heal();
+    await eventually('the connection is back', () => connection.isReady);
+    for (const to of ['a', 'b', 'c']) expect((await timed(to)).error).toBeUndefined();
+    // A worker that went on would try again after 1 s.
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    const whileDraining = [...started];
+    release.resolve();
+    await closing;
+    await proxy.close();
+
+    expect(whileDraining).toEqual(['first']);
+    expect(started).toEqual(['first']);
   }, 60_000);
 });
