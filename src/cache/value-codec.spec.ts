@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { encodeBody, StoredEntry } from './entry-format.js';
 import { CODEC, ValueCodec } from './value-codec.js';
 
-const codec = new ValueCodec(undefined, undefined);
+const codec = new ValueCodec(undefined, undefined, 1_000_000);
 
 function throughEntry(value: unknown, tags: readonly string[] = []): { value: unknown; entry: StoredEntry } {
   const { flags, bytes } = codec.encode(value);

@@ -17,23 +17,25 @@ export class PacedLine {
     private readonly wakeUps: () => WakeUpChannel,
   ) {}
 
-  /** Resolves when it is the call's turn. */
+  /** Resolves when it is the call's turn; rejects when the application ends. */
   async acquire(demand: Demand, maxWaitMs: number, signal?: AbortSignal): Promise<RateLimitDecision> {
+    const { stopped } = this.evaluator;
+    const ended = signal ? AbortSignal.any([signal, stopped]) : stopped;
     const endsAtMs = performance.now() + maxWaitMs;
     // A reservation lies at most one window ahead; beyond, the script would not keep it.
     const furthestMs = Math.min(...demand.set.policies.map(({ windowMs }) => windowMs));
     for (;;) {
-      signal?.throwIfAborted();
+      ended.throwIfAborted();
       const restMs = Math.max(0, endsAtMs - performance.now());
       const aheadMs = Math.min(restMs, furthestMs);
       const decision = await this.evaluator.evaluate('reserve', [demand], Math.floor(aheadMs * 1000));
       const isBlocked = decision.policies.some(({ blocked }) => blocked);
       if (decision.allowed) {
-        if (await this.untilItsTurn(demand, decision, signal)) return decision;
+        if (await this.untilItsTurn(demand, decision, ended)) return decision;
       } else if (decision.retryAfterMs > restMs) {
         throw new RateLimitExceededError(decision);
       } else {
-        await sleep(isBlocked ? decision.retryAfterMs : Math.max(1, decision.retryAfterMs - aheadMs), signal);
+        await sleep(isBlocked ? decision.retryAfterMs : Math.max(1, decision.retryAfterMs - aheadMs), ended);
       }
     }
   }
@@ -51,7 +53,7 @@ export class PacedLine {
   private async untilItsTurn(
     demand: Demand,
     decision: RateLimitDecision,
-    signal: AbortSignal | undefined,
+    signal: AbortSignal,
   ): Promise<boolean> {
     if (decision.retryAfterMs === 0) return true;
     const turnAtMs = performance.now() + decision.retryAfterMs;
@@ -61,7 +63,7 @@ export class PacedLine {
         const deadlineMs = Math.ceil(turnAtMs - performance.now());
         if (deadlineMs <= 0) return true;
         const isWoken = await listener.wait({ deadlineMs, signal });
-        signal?.throwIfAborted();
+        signal.throwIfAborted();
         if (isWoken && (await this.isPaused(demand))) break;
       }
     } catch (error) {

@@ -8,6 +8,9 @@ import { startNative, type NativeServer } from '../support/servers.js';
 
 const STARTUP_MS = 60_000;
 
+/** A process that gets no answer in time loads alone, which is right, and not what is tested here. */
+const PATIENT = { timeout: '5s' } as const;
+
 describeNative('a fleet of processes with one cache', () => {
   let server: NativeServer;
   let redis: Redis;
@@ -18,7 +21,7 @@ describeNative('a fleet of processes with one cache', () => {
     server = await startNative();
     redis = new Redis(server.url);
     redis.on('error', () => undefined);
-    fleet = await Fleet.start(8, { url: server.url, keyPrefix });
+    fleet = await Fleet.start(8, { url: server.url, keyPrefix, cache: PATIENT });
     await fleet.all('get', 'warm');
     await eventually('every memory tier is armed', async () =>
       (await Promise.all(fleet.members.map((member) => member.stats()))).every(
@@ -56,7 +59,7 @@ describeNative('a fleet of processes with one cache', () => {
   });
 
   it('loads twice when the process that loads is killed', async () => {
-    const extra = await Fleet.start(1, { url: server.url, keyPrefix });
+    const extra = await Fleet.start(1, { url: server.url, keyPrefix, cache: PATIENT });
     const [victim] = extra.members as [FleetMember];
     const loading = victim.next('loading');
     const lost = victim.call('stampede', 'killed', 20, 60_000, { lease: '500ms' });

@@ -48,6 +48,8 @@ interface AnyResponse {
 class Calls {
   readonly counts = new Map<string, number>();
   mode: 'ok' | 'missing' | 'broken' = 'ok';
+  /** Handlers wait for it. */
+  gate: Promise<unknown> | undefined;
 
   next(route: string): number {
     const count = (this.counts.get(route) ?? 0) + 1;
@@ -96,6 +98,7 @@ class Routes {
   @HttpCache({ ttl: '1m', jitter: 0, tags: ['plain'] })
   async plain(@Param('id') id: string): Promise<object> {
     const call = this.calls.next('plain');
+    await this.calls.gate;
     await new Promise((resolve) => setTimeout(resolve, 20));
     if (this.calls.mode === 'missing') throw new NotFoundException();
     if (this.calls.mode === 'broken') throw new ServiceUnavailableException();
@@ -661,15 +664,19 @@ function suite(adapter: () => ExpressAdapter | FastifyAdapter): void {
   });
 
   it('passes errors on, to all who wait, and keeps none', async () => {
+    const stats = () => app.get(CacheService).stats();
     for (const [mode, status] of [
       ['missing', 404],
       ['broken', 503],
     ] as const) {
       calls.mode = mode;
+      const before = stats().joined;
+      calls.gate = eventually('the others wait', () => stats().joined === before + 4);
       const replies = await Promise.all(Array.from({ length: 5 }, () => get('/plain/7')));
       expect(replies.map((reply) => reply.status)).toEqual([status, status, status, status, status]);
     }
     calls.mode = 'ok';
+    calls.gate = undefined;
 
     expect(await get('/plain/7')).toMatchObject({ status: 200, xCache: 'MISS' });
     expect(calls.of('plain')).toBe(3);

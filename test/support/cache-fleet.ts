@@ -9,7 +9,10 @@ export interface FleetOptions {
   readonly url?: string;
   readonly nodes?: readonly string[];
   readonly keyPrefix: string;
-  readonly cache?: Pick<CacheOptions, 'memory' | 'coherence' | 'tagCheck' | 'ttl' | 'lease' | 'grace'>;
+  readonly cache?: Pick<
+    CacheOptions,
+    'memory' | 'coherence' | 'tagCheck' | 'ttl' | 'lease' | 'grace' | 'timeout'
+  >;
 }
 
 /** What a process says about a stampede it made. */
