@@ -30,7 +30,11 @@ export const queueBench: Bench = {
         {
           name: 'bullmq add, own id and envelope',
           run: () =>
-            plain.add('welcome', { rednest: 1, tenantId: null, data: DATA }, { jobId: `${QUEUE}.${randomUUID()}` }),
+            plain.add(
+              'welcome',
+              { rednest: 1, tenantId: null, data: DATA },
+              { jobId: `${QUEUE}.${randomUUID()}` },
+            ),
         },
         { name: 'QueueProducer.add', run: () => producer.add('welcome', DATA) },
       ],
