@@ -1,6 +1,8 @@
 /** Trace a job belongs to, in the form of W3C Trace Context. */
 export interface JobTrace {
+  /** Trace and span the job was added in. */
   readonly traceparent: string;
+  /** What vendors of tracing added. */
   readonly tracestate?: string;
 }
 

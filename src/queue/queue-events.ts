@@ -4,6 +4,7 @@ import type { QueueName } from './queue-name.js';
 
 /** An event of BullMQ, as any process of the fleet caused it. */
 export interface QueueEvent {
+  /** Queue it happened in. */
   readonly queue: QueueName;
   /** `waiting`, `active`, `completed`, `failed`, `delayed`, `stalled`, `progress`, ... */
   readonly event: string;

@@ -14,10 +14,15 @@ import type { AddJobOptions } from './queue-producer.js';
 
 /** A job of a flow with the jobs it waits for. Make it with {@link flowNode}. */
 export interface FlowNode {
+  /** Queue the job goes to. */
   readonly queue: QueueContract;
+  /** Name of the job in the contract. */
   readonly jobName: string;
+  /** Payload, not yet checked. */
   readonly data: unknown;
+  /** Options of this job alone. */
   readonly options: Pick<AddJobOptions, 'attempts' | 'backoff' | 'tenantId'>;
+  /** Jobs that have to complete first. */
   readonly children: readonly FlowNode[];
 }
 

@@ -17,15 +17,19 @@ export interface QueueHealthLimits {
 
 /** How a queue is. */
 export interface QueueHealth {
+  /** Name of the queue. */
   readonly queue: QueueName;
   /** `down`: nothing moves; `degraded`: slow, paused, or nobody works. */
   readonly status: 'up' | 'degraded' | 'down';
   /** Why it is not `up`. */
   readonly reason?: string;
+  /** Whether somebody paused it, for the whole fleet. */
   readonly paused: boolean;
   /** Jobs that could run now. */
   readonly waiting: number;
+  /** Jobs that run now. */
   readonly active: number;
+  /** Jobs whose time has not come. */
   readonly delayed: number;
   /** Dead jobs that are kept. */
   readonly failed: number;
@@ -44,6 +48,7 @@ export interface QueueHealth {
 export interface QueuesHealth {
   /** The worst of all queues. */
   readonly status: QueueHealth['status'];
+  /** Each registered queue. */
   readonly queues: readonly QueueHealth[];
 }
 

@@ -5,12 +5,17 @@ import type { ResolvedQueueOptions } from './queue.options.js';
 
 /** The rules of one queue: those of its contract, and of the module where the contract has none. */
 export interface QueueSettings {
+  /** Name of the queue. */
   readonly name: QueueName;
   /** Absent for a queue that was registered by its name alone. */
   readonly contract: QueueContract | undefined;
+  /** How often a job is tried. */
   readonly attempts: number;
+  /** Delay before the second attempt; it doubles from there. */
   readonly backoffMs: number;
+  /** How long completed jobs are kept. */
   readonly keepCompletedMs: number;
+  /** How long failed jobs are kept. */
   readonly keepFailedMs: number;
 }
 

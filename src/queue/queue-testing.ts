@@ -5,10 +5,13 @@ import type { QueueService } from './queue.service.js';
 
 /** A job that completed, for assertions. */
 export interface CompletedJob<Result = unknown> {
+  /** Id of the job, unique across queues. */
   readonly jobId: string;
+  /** Tenant it belongs to; `null` for none. */
   readonly tenantId: string | null;
   /** The payload as it was added. */
   readonly data: unknown;
+  /** What its handler returned. */
   readonly result: Result;
 }
 

@@ -34,14 +34,19 @@ export interface JobContext {
 
 /** A job that failed for good, as {@link OnDeadLetter} methods get it. */
 export interface DeadLetter {
+  /** Queue it was in. */
   readonly queue: QueueName;
+  /** Id of the job, unique across queues. */
   readonly jobId: string;
+  /** Name of the job in the contract. */
   readonly jobName: string;
+  /** Tenant it belongs to; `null` for none. */
   readonly tenantId: string | null;
   /** The payload as it was added. */
   readonly data: unknown;
   /** Message of the last failure. */
   readonly failedReason: string;
+  /** How often it was tried. */
   readonly attemptsMade: number;
 }
 
