@@ -63,7 +63,10 @@ export class RateLimitInterceptor extends RequestLimiter implements NestIntercep
     });
   }
 
-  /** A stream of events is refused before Nest begins its response, and is over when that is closed. */
+  /**
+   * A stream of events is over when its response is closed. Nest sends the head of the response a millisecond
+   * after it asked: a refusal that takes longer reaches the client as an event of type `error`.
+   */
   private async stream(
     context: ExecutionContext,
     plan: RoutePlan,
