@@ -15,6 +15,7 @@ describe('resolveCacheOptions', () => {
       tagCheck: 'server',
       buckets: undefined,
       compression: undefined,
+      maxDecompressedBytes: 67_108_864,
     });
     expect(resolveCacheOptions({ memory: false }).memory).toBeUndefined();
   });

@@ -301,7 +301,7 @@ describe('connections of the reference service', () => {
       ((await observer.client('LIST')) as string).split('\n').filter((line) => line.includes('name=budget:'))
         .length;
 
-    await eventually('all connections are open', async () => (await count()) === 3 + 5);
+    await eventually('all connections are open', async () => (await count()) === 3 + 17);
     await app.close();
 
     expect(await count()).toBe(0);

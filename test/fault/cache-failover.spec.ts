@@ -67,7 +67,7 @@ describeNative('CacheService after its server has changed', () => {
       }
     })();
     await set.promoted(old);
-    await eventually('the new primary takes writes', () => cache.set('after', 'new'));
+    await eventually('the new primary takes writes', () => cache.set('after', 'new'), 30_000);
     over.abort();
     await watching;
 

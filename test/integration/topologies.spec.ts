@@ -54,7 +54,8 @@ describeNative('one application on every topology', () => {
 
 describeNative('a user whose ACL refuses INFO', () => {
   it('F06 starts, works, and says in its health what it cannot see', async () => {
-    const user = 'app on >s3cret ~* resetchannels -@all +@read +@write +@connection -@dangerous';
+    const user =
+      'app on >s3cret ~* &* -@all +@read +@write +@connection +@scripting +@pubsub +time -@dangerous';
     const server = await startNative(['--user', 'default', 'off', ...userArguments([user])]);
     const module = await createModule({
       redis: { env: { REDIS_URL: server.url.replace('//', '//app:s3cret@') } },

@@ -11,11 +11,13 @@
 --- @include "_state.lua"
 
 local now = server_now()
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or 'unknown'
+-- A user that may not run INFO gets an error instead of text; then nobody can tell, and nothing is believed.
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
 local state = redis.call('HMGET', KEYS[1], 'r', 'e')
-if state[1] == run then return { now, 0 } end
+if run and state[1] == run then return { now, 0 } end
 local birth = next_version(KEYS[1], now)
-redis.call('HSET', KEYS[1], 'r', run, 'e', whole(birth), 'v', whole(birth))
+redis.call('HSET', KEYS[1], 'r', run or 'unknown', 'e', whole(birth), 'v', whole(birth))
 if not state[2] then return { now, 0 } end
 redis.call('SET', KEYS[2], whole(birth), 'PX', 3600000)
 if ARGV[1] ~= '' then redis.call('PUBLISH', ARGV[1], KEYS[2]) end
