@@ -151,8 +151,8 @@ describeNative('failure rows of the network', () => {
 
     const backMs = performance.now() - frozenMs;
     process.stderr.write(`F20: worker back ${backMs.toFixed(0)} ms after its socket died\n`);
-    // It blocks for 5 s.
-    expect(backMs).toBeLessThan(8_000 + 3_000);
+    // Its duplicate may be silent for 13 s, as BullMQ blocks for up to 10 s; then it connects anew.
+    expect(backMs).toBeLessThan(13_000 + 3_000);
     expect(server.pid).toBeGreaterThan(0);
   }, 60_000);
 
