@@ -14,6 +14,7 @@ import {
 } from 'rednest';
 import type { TestingModule } from '@nestjs/testing';
 import { createModule, inject } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
 import { uniquePrefix } from '../support/prefix.js';
 import { startEmbedded, type TestServer } from '../support/servers.js';
 
@@ -148,6 +149,7 @@ describe('F49 a jump of the local clock', () => {
   it('moves no deadline, no limit and no time to live', async () => {
     const realNow = Date.now;
     const key = uniquePrefix();
+    await eventually('the connection of the tests before is back', () => executor().isReady);
     try {
       Date.now = () => realNow() + 86_400_000;
       await executor().run('probe.set', (redis) => redis.set(key, '1', 'PX', 60_000));
