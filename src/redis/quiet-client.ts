@@ -4,7 +4,10 @@ import { checkReadiness, type HandshakeClient } from './ready-check.js';
 
 /** What the client keeps to itself and prints on the console, as far as it is replaced here. */
 interface PrivateParts extends HandshakeClient {
-  readonly options: HandshakeClient['options'] & { maxRetriesPerRequest?: number | null };
+  readonly options: HandshakeClient['options'] & {
+    maxRetriesPerRequest?: number | null;
+    disconnectTimeout?: number;
+  };
   readonly isCluster: boolean;
   on(event: '+node', listener: (node: PrivateParts) => void): unknown;
   duplicate(...args: unknown[]): PrivateParts;
@@ -14,10 +17,14 @@ interface PrivateParts extends HandshakeClient {
   _readyCheck?: (callback: (error: Error | null, info?: object) => void) => void;
   /** Of a Sentinel client: makes the connections to the Sentinels. */
   connector?: {
-    connectToSentinel?: (...args: unknown[]) => { on(event: 'error', listener: () => void): void };
+    connectToSentinel?: (endpoint: object, options?: object) => SentinelClient;
   };
   /** Of a Cluster: keeps one further connection for pub/sub. */
   subscriber?: object;
+}
+
+interface SentinelClient {
+  on(event: 'error', listener: () => void): void;
 }
 
 /**
@@ -71,12 +78,16 @@ function quietenNodes(cluster: PrivateParts): void {
   });
 }
 
-/** Connections that watch for a failover have no error listener: each loss would be printed. */
-function quietenSentinels({ connector }: PrivateParts): void {
+/**
+ * Connections that watch for a failover have no error listener: each loss would be printed. They take no
+ * option of ours either: one whose Sentinel is gone keeps the process alive for the two seconds that the
+ * client allows a socket to close by default.
+ */
+function quietenSentinels({ connector, options }: PrivateParts): void {
   const connect = connector?.connectToSentinel?.bind(connector);
   if (!connector || !connect) return;
-  connector.connectToSentinel = (...args) => {
-    const sentinel = connect(...args);
+  connector.connectToSentinel = (endpoint, given) => {
+    const sentinel = connect(endpoint, { disconnectTimeout: options.disconnectTimeout, ...given });
     sentinel.on('error', () => undefined);
     return sentinel;
   };
