@@ -380,8 +380,11 @@ describeNative('CacheService round trips', () => {
 
   /** Commands the server was sent during `work`, those of scripts left out; it is private to this suite. */
   async function commandsOf(work: () => Promise<unknown>): Promise<string[]> {
-    const monitor = await new Redis(server.url).monitor();
+    const observer = new Redis(server.url);
+    observer.on('error', () => undefined);
+    const monitor = await observer.monitor();
     monitor.on('error', () => undefined);
+    await observer.quit();
     const seen: string[] = [];
     monitor.on('monitor', (_time, args: string[], source: string) => {
       if (source !== 'lua') seen.push(args[0]!.toLowerCase());
