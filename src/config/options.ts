@@ -72,9 +72,9 @@ export interface RoleOptions {
   command?: Duration;
   /**
    * Silence after which a socket with commands in flight is replaced. 1 ms to 10 min. Longer than
-   * {@link command}; for `reader` longer than it blocks. Refused for `subscriber` and `tracking`, which
-   * find dead sockets by a heartbeat.
-   * @default `timeouts.socket`; `worker` 3 s (13 s where BullMQ blocks), `reader` 13 s
+   * {@link command}; for `worker` and `reader` it counts from the end of the block that a command asked
+   * for. Refused for `subscriber` and `tracking`, which find dead sockets by a heartbeat.
+   * @default `timeouts.socket`; `worker` and `reader` 3 s
    */
   socket?: Duration;
   /** Longest wait between two attempts to connect. 1 ms to 10 min. @default '1s' */

@@ -101,7 +101,9 @@ export class QueueFlows implements OnApplicationShutdown {
   private flows(): FlowProducer {
     if (!this.producer) {
       this.producer = new FlowProducer({
-        connection: this.registry.client(this.options.connection, 'producer'),
+        connection: this.registry
+          .executor(this.options.connection, 'producer')
+          .clientFor(this.options.addTimeoutMs),
         skipWaitingForReady: true,
         skipVersionCheck: true,
         ...(this.options.telemetry === undefined ? {} : { telemetry: this.options.telemetry }),

@@ -27,6 +27,12 @@ export interface QueueWorkerInit {
   onError: (queue: string, error: Error) => void;
 }
 
+/**
+ * Longest wait for a job at a time, in seconds. A dead socket is found when a wait should be over, and BullMQ
+ * would wait for 10 s where a delayed job is known.
+ */
+const LONGEST_WAIT_S = 5;
+
 /** How long a worker without running jobs may take to close, in milliseconds. */
 const CLOSE_MS = 3_000;
 
@@ -45,6 +51,7 @@ export class QueueWorker {
       prefix: init.prefix,
       concurrency: init.concurrency,
       autorun: false,
+      drainDelay: LONGEST_WAIT_S,
       // The check asks for INFO, which an ACL may refuse, and prints its advice on the console.
       skipVersionCheck: true,
       lockDuration: init.lockDurationMs,
@@ -56,6 +63,7 @@ export class QueueWorker {
       removeOnFail: { age: Math.ceil(settings.keepFailedMs / 1000) },
       ...(telemetry === undefined ? {} : { telemetry }),
     });
+    Object.defineProperty(this.worker.getBackend(), 'maximumBlockTimeout', { value: LONGEST_WAIT_S });
     this.worker.on('error', (error) => this.onError(error));
     this.worker.on('completed', (job) => this.publish('completed', job));
     this.worker.on('failed', (job, error) => this.onFailed(job, error));

@@ -114,7 +114,7 @@ function bullQueueOptions(
 ): QueueOptions {
   const { telemetry } = options;
   return {
-    connection: registry.client(options.connection, 'producer'),
+    connection: registry.executor(options.connection, 'producer').clientFor(options.addTimeoutMs),
     prefix: bullPrefix(registry.configuration.keyPrefix, nameOf(queue)),
     skipWaitingForReady: true,
     skipVersionCheck: true,

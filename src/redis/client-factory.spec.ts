@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { Cluster, Command, Redis, type RedisOptions } from 'ioredis';
 import { resolveConfiguration, type RednestOptions, type ResolvedConnection } from '../config/index.js';
 import { clientName, createClient, duplicateForRole, type RedisClient } from './client-factory.js';
 import { ROLE_SETTINGS, type ConnectionRole } from './roles.js';
@@ -26,6 +26,16 @@ function create(options: RednestOptions, role: ConnectionRole = 'command'): Redi
 
 function optionsOf(client: RedisClient): RedisOptions {
   return client instanceof Cluster ? client.options.redisOptions! : client.options;
+}
+
+/** How long a client may be silent while this command is the one whose answer comes next. */
+function silence(client: Redis, name: string, ...args: (string | number)[]): number | undefined {
+  const parts = client as unknown as { commandQueue: unknown };
+  const queue = parts.commandQueue;
+  parts.commandQueue = { peekFront: () => ({ command: new Command(name, args) }) };
+  const { socketTimeout } = client.options;
+  parts.commandQueue = queue;
+  return socketTimeout;
 }
 
 type Lookup = (name: string, callback: (error: unknown, address: string) => void) => void;
@@ -191,14 +201,26 @@ describe('createClient, adjusted', () => {
     });
   });
 
-  it('lets duplicates of a worker be silent for as long as BullMQ blocks', () => {
-    const single = create(SERVER, 'worker');
-    const cluster = create(CLUSTER, 'worker');
-
-    expect(optionsOf(single).socketTimeout).toBe(3000);
-    expect(optionsOf(track((single as Redis).duplicate())).socketTimeout).toBe(13_000);
-    expect(optionsOf(cluster).socketTimeout).toBe(3000);
-    expect(optionsOf(track((cluster as Cluster).duplicate())).socketTimeout).toBe(13_000);
+  it.each(['worker', 'reader'] as const)('lets a %s be silent for as long as its command blocks', (role) => {
+    const single = create(SERVER, role) as Redis;
+    const copy = track(single.duplicate());
+    const cluster = create(CLUSTER, role) as Cluster;
+    const nodes = [cluster, track(cluster.duplicate())].map((owner) => {
+      const node = track(new Redis({ ...owner.options.redisOptions, lazyConnect: true }));
+      owner.emit('+node', node);
+      return node;
+    });
+    for (const client of [single, copy, track(copy.duplicate()), ...nodes]) {
+      expect(silence(client, 'get', 'k')).toBe(3_000);
+      expect(silence(client, 'bzpopmin', 'k', 5)).toBe(8_000);
+      expect(silence(client, 'blpop', 'k', '0.25')).toBe(3_250);
+      expect(silence(client, 'xread', 'BLOCK', 10_000, 'STREAMS', 'k', '$')).toBe(13_000);
+      expect(silence(client, 'xread', 'STREAMS', 'k', '$')).toBe(3_000);
+      // Nobody knows when an answer is due: looked after every 13 s, by a new connection.
+      expect(silence(client, 'blpop', 'k', 0)).toBe(13_000);
+      expect(silence(client, 'blpop', 'k', 10_000_000)).toBe(2 ** 31 - 1);
+      expect(silence(client, 'blpop', 'k', 'soon')).toBe(3_000);
+    }
   });
 
   it('maps announced addresses, and keeps names where certificates carry them', () => {
@@ -240,7 +262,7 @@ describe('duplicateForRole', () => {
       db: 4,
       connectionName: 'shop:reader',
       maxRetriesPerRequest: null,
-      socketTimeout: 13_000,
+      socketTimeout: 3_000,
     });
     expect(own.options).not.toMatchObject({ connectionName: 'shop:reader' });
   });

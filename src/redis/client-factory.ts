@@ -3,7 +3,7 @@ import type { ConnectionOptions } from 'node:tls';
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
 import { backoffDelayMs } from '../common/index.js';
 import type { ResolvedConnection, ResolvedTls } from '../config/index.js';
-import { withBlockingDuplicates } from './blocking-duplicates.js';
+import { withBlockingSilence, withSignsOfLife } from './blocking-silence.js';
 import { quieten } from './quiet-client.js';
 import { limitsOf, ROLE_SETTINGS, type ConnectionRole } from './roles.js';
 
@@ -18,14 +18,11 @@ export function clientName(app: string, role: ConnectionRole): string {
 /** Creates a client for one role, not connected yet. The caller attaches the error listener. */
 export function createClient(target: ResolvedConnection, role: ConnectionRole, name: string): RedisClient {
   const common = roleOptions(target, role, name);
-  const { duplicateSocketTimeoutMs } = limitsOf(role, target);
-  if (target.mode === 'cluster') {
-    return withBlockingDuplicates(quieten(createCluster(target, common)), duplicateSocketTimeoutMs);
-  }
-  const client = withBlockingDuplicates(
-    quieten(new Redis({ ...common, ...addressOptions(target), db: target.db })),
-    duplicateSocketTimeoutMs,
-  );
+  const { socketTimeoutMs } = limitsOf(role, target);
+  if (target.mode === 'cluster')
+    return forRole(quieten(createCluster(target, common)), role, socketTimeoutMs);
+  const own = new Redis({ ...common, ...addressOptions(target), db: target.db });
+  const client = forRole(quieten(own), role, socketTimeoutMs);
   // After `quit` the connections that watch the Sentinels stay open and keep the process alive.
   if (target.mode === 'sentinel') client.on('end', () => client.disconnect());
   return client;
@@ -45,10 +42,15 @@ export function duplicateForRole(client: RedisClient, role: ConnectionRole, name
           enableAutoPipelining: false,
         })
       : client.duplicate(overrides);
-  return withBlockingDuplicates(
-    quieten(duplicate),
-    limitsOf(role, DEFAULT_TIMEOUTS).duplicateSocketTimeoutMs,
-  );
+  return forRole(quieten(duplicate), role, limitsOf(role, DEFAULT_TIMEOUTS).socketTimeoutMs);
+}
+
+/** What finds dead sockets where commands block. */
+function forRole<T extends RedisClient>(client: T, role: ConnectionRole, socketTimeoutMs: number): T {
+  if (!ROLE_SETTINGS[role].blocks) return client;
+  withBlockingSilence(client, socketTimeoutMs);
+  // BullMQ blocks on duplicates alone; what it sends on the client itself is answered at once.
+  return role === 'worker' ? withSignsOfLife(client, socketTimeoutMs) : client;
 }
 
 const DEFAULT_TIMEOUTS = { connectTimeoutMs: 2000, commandTimeoutMs: 1500, socketTimeoutMs: 2000 };

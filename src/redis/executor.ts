@@ -110,6 +110,15 @@ export class RedisExecutor {
     return this.start(operation, sendHash, options, sendSource);
   }
 
+  /**
+   * The client for a library that sends commands by itself, within calls of this executor that take
+   * `deadlineMs` at most. When that is longer than the command timeout of the connection, its commands have
+   * none: the deadline of the call governs, and the socket timeout ends what is left.
+   */
+  clientFor(deadlineMs: number): RedisClient {
+    return this.context.timers.clientFor(deadlineMs);
+  }
+
   private start<T>(
     operation: string,
     command: SentCommand<T>,

@@ -100,8 +100,10 @@ export class Heartbeat {
       this.provenMs = sentAtMs;
       this.beatAfter(sentAtMs + options.everyMs - performance.now());
     };
-    // A failed PING needs no handling: the socket has closed, or the deadline below decides.
-    client.ping().then(answered, () => undefined);
+    // Another failure needs no handling: the socket has closed, or the deadline below decides.
+    client.ping().then(answered, (error: unknown) => {
+      if (isRefusal(error)) answered();
+    });
     this.expectLife(stream);
   }
 
@@ -126,4 +128,9 @@ export class Heartbeat {
     this.missed += 1;
     stream.destroy(new HeartbeatError(this.options.deadlineMs));
   }
+}
+
+/** A server that cannot save its data refuses PING, and so may an ACL; that is an answer like any other. */
+function isRefusal(error: unknown): boolean {
+  return (error as Partial<Error> | undefined)?.name === 'ReplyError';
 }

@@ -1,13 +1,14 @@
+import type { Socket } from 'node:net';
 import type { RedisClient } from './client-factory.js';
 import { tellNeverWritten } from './never-written.js';
 import { checkReadiness, type HandshakeClient } from './ready-check.js';
+import { tellStallsFromSilence, type SilentClient } from './socket-silence.js';
 
 /** What the client keeps to itself and prints on the console, as far as it is replaced here. */
-interface PrivateParts extends HandshakeClient {
-  readonly options: HandshakeClient['options'] & {
-    maxRetriesPerRequest?: number | null;
-    disconnectTimeout?: number;
-  };
+interface PrivateParts extends HandshakeClient, SilentClient {
+  readonly options: HandshakeClient['options'] &
+    SilentClient['options'] & { maxRetriesPerRequest?: number | null; disconnectTimeout?: number };
+  readonly stream?: Socket;
   readonly isCluster: boolean;
   on(event: '+node', listener: (node: PrivateParts) => void): unknown;
   duplicate(...args: unknown[]): PrivateParts;
@@ -29,8 +30,9 @@ interface SentinelClient {
 
 /**
  * Makes a client, its duplicates and the clients it creates by itself keep off the console, gives them a
- * readiness check that refuses a connection whose database could not be selected, and lets them end while
- * they wait to reconnect. The client offers no option for any of it; nothing else about it changes.
+ * readiness check that refuses a connection whose database could not be selected, lets them end while
+ * they wait to reconnect, and tells a blocked event loop from a dead socket. The client offers no option
+ * for any of it; nothing else about it changes.
  */
 export function quieten<T extends RedisClient>(client: T): T {
   quietenParts(client as unknown as PrivateParts);
@@ -45,6 +47,7 @@ function quietenParts(client: PrivateParts): PrivateParts {
   else {
     client._readyCheck = (callback) => void checkReadiness(client, callback);
     endWhileReconnecting(client);
+    tellStallsFromSilence(client);
   }
   quietenSentinels(client);
   return client;

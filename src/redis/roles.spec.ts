@@ -14,20 +14,17 @@ describe('ROLE_SETTINGS', () => {
     });
   });
 
-  it.each(names('worker', 'reader'))('lets %s block longer than BullMQ does', (role) => {
-    const { maxRetriesPerRequest, commandTimeout } = ROLE_SETTINGS[role];
-    const { socketTimeoutMs, duplicateSocketTimeoutMs = socketTimeoutMs } = limitsOf(role, CONNECTION);
-
-    expect({ maxRetriesPerRequest, commandTimeout }).toEqual({
-      maxRetriesPerRequest: null,
-      commandTimeout: false,
-    });
-    expect(duplicateSocketTimeoutMs).toBe(13_000);
-  });
-
-  it('notices a dead socket of a worker early where nothing blocks', () => {
-    expect(limitsOf('worker', CONNECTION).socketTimeoutMs).toBe(3_000);
-  });
+  it.each(names('worker', 'reader'))(
+    'lets %s block, and counts silence from the end of the block',
+    (role) => {
+      expect(ROLE_SETTINGS[role]).toEqual({
+        maxRetriesPerRequest: null,
+        commandTimeout: false,
+        socketTimeoutMs: 3_000,
+        blocks: true,
+      });
+    },
+  );
 
   it('receives invalidations over RESP2', () => {
     expect(ROLE_SETTINGS.tracking.protocol).toBe(2);
@@ -52,7 +49,6 @@ describe('limitsOf', () => {
       connectTimeoutMs: 2000,
       commandTimeoutMs: undefined,
       socketTimeoutMs: 6_000,
-      duplicateSocketTimeoutMs: 16_000,
       reconnectDelayMs: 5_000,
     });
     expect(limitsOf('command', connection)).toMatchObject({ commandTimeoutMs: 200, socketTimeoutMs: 2000 });

@@ -13,11 +13,11 @@ export interface RoleSettings {
   readonly commandTimeout: boolean;
   /**
    * Silence, in milliseconds, after which a socket with pending replies is replaced. `'default'`
-   * takes the connection's own setting; blocking roles need more than their longest block.
+   * takes the connection's own setting.
    */
   readonly socketTimeoutMs: 'default' | number;
-  /** The same for duplicates of the client, on which BullMQ blocks. @default as the client itself */
-  readonly duplicateSocketTimeoutMs?: number;
+  /** Whether commands block on purpose. The silence then counts from the end of the block they asked for. */
+  readonly blocks?: boolean;
   /** Protocol version; 2 where RESP3 push frames are not delivered by the client. */
   readonly protocol?: 2;
 }
@@ -28,23 +28,11 @@ const FAIL_FAST: RoleSettings = Object.freeze({
   socketTimeoutMs: 'default',
 });
 
-/** The longest a command blocks: BullMQ waits for 10 s at most, and so should other readers. */
-const LONGEST_BLOCK_MS = 10_000;
-
-/** What an answer may take once it is due. */
-const SLACK_MS = 3_000;
-
 const BLOCKING: RoleSettings = Object.freeze({
   maxRetriesPerRequest: null,
   commandTimeout: false,
-  socketTimeoutMs: LONGEST_BLOCK_MS + SLACK_MS,
-});
-
-/** BullMQ blocks on duplicates alone; what it sends on the client itself is answered at once. */
-const WORKER: RoleSettings = Object.freeze({
-  ...BLOCKING,
-  socketTimeoutMs: SLACK_MS,
-  duplicateSocketTimeoutMs: LONGEST_BLOCK_MS + SLACK_MS,
+  socketTimeoutMs: 3_000,
+  blocks: true,
 });
 
 const PUSHED: RoleSettings = Object.freeze({
@@ -58,7 +46,7 @@ export const ROLE_SETTINGS: Readonly<Record<ConnectionRole, RoleSettings>> = Obj
   command: FAIL_FAST,
   producer: FAIL_FAST,
   transaction: FAIL_FAST,
-  worker: WORKER,
+  worker: BLOCKING,
   reader: BLOCKING,
   subscriber: PUSHED,
   tracking: Object.freeze({ ...PUSHED, protocol: 2 as const }),
@@ -72,7 +60,6 @@ export interface ResolvedLimits {
   readonly connectTimeoutMs: number;
   readonly commandTimeoutMs: number | undefined;
   readonly socketTimeoutMs: number;
-  readonly duplicateSocketTimeoutMs: number | undefined;
   readonly reconnectDelayMs: number;
 }
 
@@ -90,15 +77,12 @@ export function limitsOf(
   const own = connection.roles?.[role] ?? {};
   const socketMs =
     settings.socketTimeoutMs === 'default' ? connection.socketTimeoutMs : settings.socketTimeoutMs;
-  const socketTimeoutMs = own.socketTimeoutMs ?? socketMs;
-  const duplicateMs = settings.duplicateSocketTimeoutMs;
   return {
     connectTimeoutMs: own.connectTimeoutMs ?? connection.connectTimeoutMs,
     commandTimeoutMs: settings.commandTimeout
       ? (own.commandTimeoutMs ?? connection.commandTimeoutMs)
       : undefined,
-    socketTimeoutMs,
-    duplicateSocketTimeoutMs: duplicateMs && Math.max(duplicateMs, socketTimeoutMs + LONGEST_BLOCK_MS),
+    socketTimeoutMs: own.socketTimeoutMs ?? socketMs,
     reconnectDelayMs: own.reconnectDelayMs ?? RECONNECT_DELAY_MS,
   };
 }

@@ -15,6 +15,7 @@ import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
 import { describeNative } from '../support/needs.js';
 import { startNative, type NativeServer } from '../support/servers.js';
+import { infoField } from '../support/topologies-node.js';
 import { TestLog } from '../support/test-log.js';
 
 describeNative('RedisExecutor under faults', () => {
@@ -152,6 +153,23 @@ describeNative('RedisExecutor under faults', () => {
     while (performance.now() < untilMs);
 
     expect(await Promise.all(calls)).toEqual([undefined, undefined, undefined, undefined, undefined]);
+  });
+
+  it.each(['in flight', 'not written yet'])('F40 keeps the socket of a call that was %s', async (when) => {
+    const accepted = async (): Promise<number> =>
+      Number(await infoField(server.port, 'stats', 'total_connections_received'));
+    await ping();
+    // Each question is a connection of its own.
+    const before = await accepted();
+    const call = failure(ping({ deadlineMs: 10_000 }));
+    if (when === 'in flight') await new Promise((resolve) => setImmediate(resolve));
+    const untilMs = performance.now() + 2_500;
+    while (performance.now() < untilMs);
+
+    expect(await call).toBeUndefined();
+    expect(await failure(ping())).toBeUndefined();
+    expect(await accepted()).toBe(before + 1);
+    expect(log.text).not.toMatch(/SOCKET_TIMEOUT|reconnecting/);
   });
 
   it('F37 CLIENT KILL under load: every call ends, no write happens twice', async () => {

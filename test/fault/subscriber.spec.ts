@@ -1,3 +1,5 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { ConnectionRegistry, type RedisClient, type SubscriptionGap } from 'rednest';
@@ -249,6 +251,29 @@ describeNative('subscriptions under faults', () => {
     expect(gaps).toEqual([]);
     expect(subscriber().snapshot()).toMatchObject({ heartbeatTimeouts: 0 });
   });
+
+  it('keeps the connection of a server that answers PING with a refusal', async () => {
+    const messages: string[] = [];
+    const gaps: SubscriptionGap[] = [];
+    await subscriber().subscribe(app, ({ text }) => messages.push(text), { onGap: (gap) => gaps.push(gap) });
+    const [, dir] = (await redis().call('CONFIG', 'GET', 'dir')) as string[];
+    // A folder in the place of the snapshot: a server that cannot save refuses PING.
+    mkdirSync(join(dir!, 'dump.rdb'));
+    await redis().call('CONFIG', 'SET', 'save', '3600 1');
+    await redis().call('BGSAVE');
+    await eventually('PING is refused', async () =>
+      String(await failure(redis().ping())).includes('MISCONF'),
+    );
+    const { accepted } = proxy.counters;
+
+    const endMs = performance.now() + 4_000;
+    await eventually('some heartbeats', () => performance.now() > endMs);
+    await redis().publish(app, 'still there');
+    await eventually('it arrives', () => messages.includes('still there'));
+
+    expect(proxy.counters.accepted).toBe(accepted);
+    expect(gaps).toEqual([]);
+  }, 20_000);
 
   it('settles random operations while the connection keeps breaking', async () => {
     const seed = Math.floor(Math.random() * 2 ** 31);

@@ -87,7 +87,7 @@ describe('RedisExecutor', () => {
     expect(await executor().script('probe.script', probe, ['k'], ['v'])).toBe('kv');
   });
 
-  it('leaves out the timer per command for calls that end before it would, and only for those', async () => {
+  it('leaves out the timer per command while a call sends, and puts it back', async () => {
     const { options } = inject<Redis>(module, REDIS);
     const timeoutOf = async (deadlineMs: number): Promise<number | undefined> => {
       let seen: number | undefined;
@@ -98,6 +98,7 @@ describe('RedisExecutor', () => {
     };
 
     expect(await timeoutOf(1500)).toBeUndefined();
+    // It gets a view of the client whose commands have none.
     expect(await timeoutOf(1501)).toBe(1500);
     await executor()
       .run('probe.throw', () => Promise.reject(new Error('nothing sent')))

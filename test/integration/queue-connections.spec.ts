@@ -98,8 +98,8 @@ describeNative('17 queues with workers and events', () => {
     }
 
     const burst = QUEUES.flatMap(({ name }) =>
-      Array.from({ length: 4 }, async () => {
-        for (let index = 0; index < 250; index += 1)
+      Array.from({ length: 10 }, async () => {
+        for (let index = 0; index < 100; index += 1)
           ids.push(await services.producer(name).add('run', index));
       }),
     );
