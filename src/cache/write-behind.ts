@@ -3,7 +3,7 @@ import { backoffDelayMs, ConfigurationError, resolveDuration, type Duration } fr
 import type { DrainParticipant } from '../redis/index.js';
 import { entryId, type CacheKey } from './cache-key.js';
 import type { CacheLogger } from './cache-log.js';
-import type { CacheSetOptions } from './cache.service.js';
+import type { CacheSetOptions } from './cache.types.js';
 
 /** One value on its way to the store. */
 export interface WriteBehindItem<T> {
