@@ -9,6 +9,9 @@ import { startNative } from '../support/servers.js';
 
 const STARTUP_MS = 60_000;
 
+/** Time after which a process that waits looks by itself, in milliseconds; see CacheLoads. */
+const LOOK_AGAIN_MS = 250;
+
 /** A process that gets no answer in time loads alone, which is right, and not what is tested here. */
 const PATIENT = { timeout: '5s' } as const;
 
@@ -79,6 +82,21 @@ function behaviour(startPlace: () => Promise<Place>, rounds: number): void {
       process.stderr.write(`waiters after the load, ms: ${waited.map((ms) => ms.toFixed(1)).join(' ')}\n`);
     }
   }, 60_000);
+
+  it('wakes those who wait as soon as the load has ended', async () => {
+    const delays: number[] = [];
+    for (let round = 0; round < 15; round += 1) {
+      const results = await fleet.all<Stampede>('stampede', `waited-${round}`, 1, 40);
+      delays.push(...results.filter(({ isOwn }) => !isOwn).map(({ delayMs }) => delayMs));
+    }
+
+    const at = (share: number): number => delays.sort((a, b) => a - b)[Math.floor(delays.length * share)]!;
+    process.stderr.write(
+      `${delays.length} waiters had the value after p50 ${at(0.5).toFixed(1)} ms, p95 ${at(0.95).toFixed(1)} ms\n`,
+    );
+    // Who is not woken looks again after 250 ms.
+    expect(at(0.5)).toBeLessThan(LOOK_AGAIN_MS / 5);
+  });
 
   it('loads once although the load takes longer than its lease', async () => {
     const results = await fleet.all<Stampede>('stampede', 'slow', 20, 1500, { lease: '300ms' });
