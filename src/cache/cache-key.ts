@@ -117,8 +117,22 @@ function unusable(reason: string): ConfigurationError {
   );
 }
 
+/** What the keys of a bucket begin with, up to the end of the hash tag. */
+export function bucketPrefix(key: string): string {
+  return key.slice(0, key.indexOf('}:') + 2);
+}
+
+/** What a key that is heard of stands for: an entry, a tag, or all entries of a bucket. */
+export function kindOf(key: string): 'entry' | 'tag' | 'all' {
+  const at = key.indexOf('}:') + 2;
+  if (key.startsWith('entry:', at)) return 'entry';
+  return key.startsWith('tag:', at) ? 'tag' : 'all';
+}
+
 /** Part of a namespace whose keys share a slot, so that a script may touch all of them. */
 export class Bucket {
+  /** What the keys of its entries and signals begin with. */
+  readonly start: string;
   /** Key of the state. */
   readonly state: string;
   /** Signal of everything. */
@@ -138,6 +152,7 @@ export class Bucket {
   ) {
     this.state = CACHE_STATE_KEYSPACE.key(prefix, routingId);
     this.all = CACHE_ALL_KEYSPACE.key(prefix, routingId);
+    this.start = bucketPrefix(this.all);
     this.everything = [this.all];
     this.entryPrefix = CACHE_ENTRY_KEYSPACE.key(prefix, routingId, 'x').slice(0, -1);
     this.leasePrefix = CACHE_LEASE_KEYSPACE.key(prefix, routingId, 'x').slice(0, -1);

@@ -28,7 +28,7 @@ interface Asked {
 /** One read that may load, on behalf of all callers of its flight. */
 interface LoadCall<T> {
   readonly plan: LoadPlan<T>;
-  readonly flight: Flight<T>;
+  readonly flight: Flight;
   readonly token: string;
   running?: RunningLoad<T>;
 }
@@ -56,7 +56,7 @@ export class CacheLoads {
 
   /** Answers from Redis or the loader; callers of one process share the work. */
   run<T>(plan: LoadPlan<T>): Promise<T> {
-    return this.core.flights.run<T>(plan.key, plan.force, (flight) => this.answer(plan, flight));
+    return this.core.flights.run<T>(plan, (flight) => this.answer(plan, flight));
   }
 
   /** Loads a value anew behind everybody's back, unless somebody in the fleet does, or has done, already. */
@@ -92,7 +92,7 @@ export class CacheLoads {
     return -loadUs * eagerRefresh.beta * Math.log(1 - Math.random()) >= leftUs;
   }
 
-  private async answer<T>(plan: LoadPlan<T>, flight: Flight<T>): Promise<T> {
+  private async answer<T>(plan: LoadPlan<T>, flight: Flight): Promise<T> {
     const call: LoadCall<T> = { plan, flight, token: this.tokens.next() };
     const asking = this.ask(plan, call.token, plan.force ? 'any' : undefined);
     const fallback = this.fallback(plan);

@@ -6,7 +6,8 @@ import type {
   CacheManagerRaw,
   CacheManagerWrapOptions,
 } from './cache-manager.types.js';
-import type { CacheEntry, CacheService, CacheSetOptions } from './cache.service.js';
+import type { CacheService } from './cache.service.js';
+import type { CacheEntry, CacheSetOptions } from './cache.types.js';
 import type { LoaderContext } from './loader.js';
 
 /** cache-manager keeps a value without a time to live for ever; here that is the longest there is. */

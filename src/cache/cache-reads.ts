@@ -44,12 +44,14 @@ export class CacheReads {
   /** A plain GET, whose answer is checked here. */
   private async readLocally(place: EntryPlace, state: LocalState, timeoutMs: number): Promise<RawRead> {
     const { bucket, key } = place;
-    const raw = await this.core.remote.readRaw(bucket, key, timeoutMs);
-    // An invalidation was heard of meanwhile: the copy does not know of it.
-    if (this.core.states?.of(bucket) !== state) return this.core.remote.read(bucket, key, timeoutMs);
+    const { remote, states } = this.core;
+    const raw = await remote.readRaw(bucket, key, timeoutMs);
+    // More than tags may have changed meanwhile, and the copy does not know of it.
+    if (states?.of(bucket) !== state) return remote.read(bucket, key, timeoutMs);
     const entry = raw && StoredEntry.parse(raw);
     if (!entry) return [state.nowUs, raw];
-    const judgement = state.judge(entry);
+    const judgement = states.judge(bucket, state, entry);
+    if (judgement === 'unsure') return remote.read(bucket, key, timeoutMs);
     if (judgement === 'void') return [state.nowUs, null];
     return [judgement === 'stale' ? Infinity : state.nowUs, raw];
   }

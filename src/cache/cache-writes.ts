@@ -113,12 +113,13 @@ export class CacheWrites {
 
   private signal(space: CacheSpace, target: InvalidationTarget): void {
     const { flights, memory, states } = this.core;
-    flights.voidAll();
-    states?.suspectAll();
-    if (!memory) return;
     for (const bucket of space.buckets) {
-      if (target === 'all') memory.signalled(bucket.all);
-      else for (const tag of target) memory.signalled(bucket.tag(tag));
+      flights.voidUnder(bucket.start);
+      const signals = target === 'all' ? [bucket.all] : target.map((tag) => bucket.tag(tag));
+      for (const signal of signals) {
+        memory?.signalled(signal);
+        states?.signalled(signal);
+      }
     }
   }
 }

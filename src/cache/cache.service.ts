@@ -1,90 +1,32 @@
-import { ConfigurationError } from '../common/index.js';
 import type { CacheCore, CacheView, EntryPlace, FoundValue } from './cache-core.js';
 import { foundInMemory } from './cache-core.js';
 import { entryId, type CacheKey } from './cache-key.js';
 import type { CacheLoads } from './cache-loads.js';
 import type { CacheReads } from './cache-reads.js';
-import type { CacheCounters } from './cache-recorder.js';
 import type { CacheDeletion, CacheWrites } from './cache-writes.js';
 import type { CacheNamespaceOptions } from './cache.options.js';
+import {
+  refuseUnused,
+  toEntry,
+  type CacheEntry,
+  type CacheLoadManyOptions,
+  type CacheLoadOptions,
+  type CacheManyEntry,
+  type CacheReadOptions,
+  type CacheSetOptions,
+  type CacheStats,
+  type CacheWarmupEntry,
+} from './cache.types.js';
 import {
   checkTags,
   resolveEntryOptions,
   type CacheEntryOptions,
   type ResolvedEntryOptions,
 } from './entry.options.js';
+import type { LoadPlan } from './load-runs.js';
 import type { CacheLoader } from './loader.js';
 import type { WriteBehind, WriteBehindOptions } from './write-behind.js';
 import type { WriteThrough } from './write-through.js';
-
-/** Settings of a read. */
-export type CacheReadOptions = Pick<CacheEntryOptions, 'memory' | 'timeout'>;
-
-/** Settings of a write. */
-export type CacheSetOptions = Pick<
-  CacheEntryOptions,
-  'ttl' | 'jitter' | 'tags' | 'grace' | 'staleWhileRevalidate' | 'notFoundTtl' | 'timeout'
->;
-
-/** Settings of `CacheService.getOrSet`. */
-export interface CacheLoadOptions extends CacheEntryOptions {
-  /** Loads although a fresh value is there; others may answer it meanwhile. @default false */
-  forceRefresh?: boolean;
-}
-
-/** Settings of `CacheService.getOrSetMany`. Values that are stale do not stand in for its loader. */
-export type CacheLoadManyOptions = CacheSetOptions &
-  Pick<CacheLoadOptions, 'memory' | 'lease' | 'forceRefresh'>;
-
-/** One entry of `CacheService.setMany`. */
-export interface CacheManyEntry extends CacheSetOptions {
-  /** Key of the entry. */
-  readonly key: CacheKey;
-  /** What is written. */
-  readonly value: {} | null;
-}
-
-/** One entry of `CacheService.warmup`. */
-export interface CacheWarmupEntry<T = unknown> extends CacheLoadOptions {
-  /** Key of the entry. */
-  readonly key: CacheKey;
-  /** Called when no fresh value is there. */
-  readonly loader: CacheLoader<T>;
-}
-
-/** A value with what is known about it. */
-export interface CacheEntry<T> {
-  /** The value; shared, do not change it. */
-  readonly value: T;
-  /** When it was loaded or set, by the server's clock, to a tenth of a second. */
-  readonly createdAt: Date;
-  /** When it becomes, or became, stale. */
-  readonly expiresAt: Date;
-  /** Milliseconds until it becomes stale, negative since it has; unlike the dates, whatever the clock of this machine. */
-  readonly freshForMs: number;
-  /** Whether its time to live is over. */
-  readonly isStale: boolean;
-  /** Where it was found. */
-  readonly tier: 'memory' | 'redis';
-  /** Tags it was written with. */
-  readonly tags: readonly string[];
-}
-
-/** What `CacheService.stats` returns: numbers since the start, and what goes on now. */
-export interface CacheStats extends CacheCounters {
-  /** `getOrSet` calls that shared the read and load of another. */
-  readonly joined: number;
-  /** `getOrSet` calls reading or loading now, those that joined one not counted. */
-  readonly inFlight: number;
-  /** Loaded values being written behind their callers' backs now. */
-  readonly pendingWrites: number;
-  /** Copies in the memory of the process. */
-  readonly memoryEntries: number;
-  /** Bytes they take, roughly. */
-  readonly memoryBytes: number;
-  /** Whether copies are served: the process hears of changes. `false` without a memory tier. */
-  readonly isCoherent: boolean;
-}
 
 /** What the views of one module share. @internal */
 export interface CacheParts {
@@ -140,15 +82,15 @@ export class CacheService {
    *
    * @throws {ConfigurationError} when the key or an option is unusable
    */
-  async get<T = unknown>(key: CacheKey, options?: CacheReadOptions): Promise<T | undefined> {
-    const place = this.place(key);
-    if (options?.memory ?? this.defaults.memory) {
-      const copy = this.inMemory(place);
-      if (copy) return copy.value as T;
+  get<T = unknown>(key: CacheKey, options?: CacheReadOptions): Promise<T | undefined> {
+    // Not async: what such a function sets up in order to wait costs more than a hit in memory does.
+    try {
+      const place = this.place(key);
+      const copy = (options?.memory ?? this.defaults.memory) ? this.inMemory(place) : undefined;
+      return copy ? Promise.resolve(copy.value as T) : this.readFresh<T>(place, options);
+    } catch (error) {
+      return Promise.reject(error as Error);
     }
-    const { memory, timeoutMs } = resolveEntryOptions(options, this.defaults);
-    const found = await this.parts.reads.one(place, memory, timeoutMs);
-    return found && found.staleForUs < 0 ? (found.value as T) : undefined;
   }
 
   /**
@@ -219,18 +161,22 @@ export class CacheService {
    * @throws {CacheLoaderTimeoutError} when the loader takes longer than `loaderTimeout.hard`
    * @throws {ConfigurationError} when the key or an option is unusable
    */
-  async getOrSet<T>(key: CacheKey, loader: CacheLoader<T>, options?: CacheLoadOptions): Promise<T> {
-    const place = this.place(key);
-    const force = options?.forceRefresh ?? false;
-    if (!force && (options?.memory ?? this.defaults.memory)) {
-      const copy = this.inMemory(place);
-      if (copy) {
-        const eager = options?.eagerRefresh ?? this.defaults.eagerRefresh;
-        if (eager !== false) this.refreshIfDue(place, loader, options, foundInMemory(copy));
-        return copy.value as T;
+  getOrSet<T>(key: CacheKey, loader: CacheLoader<T>, options?: CacheLoadOptions): Promise<T> {
+    try {
+      const place = this.place(key);
+      const force = options?.forceRefresh ?? false;
+      if (!force && (options?.memory ?? this.defaults.memory)) {
+        const copy = this.inMemory(place);
+        if (copy) {
+          const eager = options?.eagerRefresh ?? this.defaults.eagerRefresh;
+          if (eager !== false) this.refreshIfDue(place, loader, options, foundInMemory(copy));
+          return Promise.resolve(copy.value as T);
+        }
       }
+      return this.parts.loads.run(this.plan(place, loader, options, force));
+    } catch (error) {
+      return Promise.reject(error as Error);
     }
-    return this.parts.loads.run(this.plan(place, loader, options, force));
   }
 
   /** {@link getOrSet} under the name it has in cache-manager. */
@@ -431,6 +377,15 @@ export class CacheService {
     };
   }
 
+  private async readFresh<T>(
+    place: EntryPlace,
+    options: CacheReadOptions | undefined,
+  ): Promise<T | undefined> {
+    const { memory, timeoutMs } = resolveEntryOptions(options, this.defaults);
+    const found = await this.parts.reads.one(place, memory, timeoutMs);
+    return found && found.staleForUs < 0 ? (found.value as T) : undefined;
+  }
+
   private inMemory(place: EntryPlace) {
     const { memory, observers } = this.parts.core;
     const copy = memory?.fresh(place.key, place.view);
@@ -456,8 +411,9 @@ export class CacheService {
     loader: CacheLoader<T>,
     options: CacheLoadOptions | undefined,
     force: boolean,
-  ) {
-    return { ...place, loader, options: this.resolve(options), force };
+  ): LoadPlan<T> {
+    const { view, id, bucket, key } = place;
+    return { view, id, bucket, key, loader, options: this.resolve(options), force };
   }
 
   private invalidate(tags: readonly string[], mode: 'delete' | 'expire'): Promise<boolean> {
@@ -486,35 +442,4 @@ export class CacheService {
     const bucket = view.space.bucketOf(id);
     return { view, id, bucket, key: bucket.entry(id) };
   }
-}
-
-const UNUSED_BY_MANY = [
-  'graceBackoff',
-  'eagerRefresh',
-  'loaderTimeout',
-  'backgroundCompletion',
-  'waitTimeout',
-  'staleTimeout',
-] as const satisfies readonly (keyof CacheLoadOptions)[];
-
-/** Options that would be ignored are mistakes of whoever gives them. */
-function refuseUnused(options: CacheLoadOptions | undefined): void {
-  const unused = UNUSED_BY_MANY.find((name) => options?.[name] !== undefined);
-  if (unused === undefined) return;
-  throw new ConfigurationError(
-    `Option "${unused}" has no meaning for getOrSetMany; leave it out, or call getOrSet for each key`,
-  );
-}
-
-function toEntry<T>(found: FoundValue): CacheEntry<T> {
-  const { value, stampUs, softUs, staleForUs, tier, tags } = found;
-  return {
-    value: value as T,
-    createdAt: new Date(stampUs / 1000),
-    expiresAt: new Date(softUs / 1000),
-    freshForMs: -staleForUs / 1000,
-    isStale: staleForUs >= 0,
-    tier,
-    tags,
-  };
 }

@@ -1,6 +1,6 @@
 import type { CacheEntryOptions } from './entry.options.js';
 import type { CacheKey } from './cache-key.js';
-import type { CacheSetOptions } from './cache.service.js';
+import type { CacheSetOptions } from './cache.types.js';
 
 /** A method a caching decorator can stand on. */
 export type AsyncMethod = (...args: never[]) => Promise<unknown>;

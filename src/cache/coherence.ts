@@ -1,6 +1,6 @@
 import { isRednestError } from '../common/index.js';
 import type { ConnectionRegistry, RedisClient } from '../redis/index.js';
-import { trackedPrefix } from './cache-key.js';
+import { bucketPrefix, kindOf, trackedPrefix } from './cache-key.js';
 import type { CacheCoherence } from './cache.options.js';
 import type { ChangeListener } from './change-listener.js';
 import type { Flights } from './flights.js';
@@ -101,7 +101,7 @@ export class Coherence {
     const { flights, listeners } = this.init;
     const isEntry = kindOf(key) === 'entry';
     if (isEntry) flights.void(key);
-    else flights.voidUnder(bucketOf(key));
+    else flights.voidUnder(bucketPrefix(key));
     for (const listener of listeners) {
       if (isEntry) listener.changed(key);
       else listener.signalled(key);
@@ -112,14 +112,4 @@ export class Coherence {
     this.init.flights.voidAll();
     for (const listener of this.init.listeners) listener.suspectAll();
   }
-}
-
-/** What the keys of a bucket begin with, up to the end of the hash tag. */
-function bucketOf(key: string): string {
-  return key.slice(0, key.indexOf('}:') + 2);
-}
-
-/** What stands after the hash tag: `entry:<key>`, or a signal. */
-function kindOf(key: string): 'entry' | 'signal' {
-  return key.startsWith('entry:', key.indexOf('}:') + 2) ? 'entry' : 'signal';
 }

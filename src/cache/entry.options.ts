@@ -56,10 +56,15 @@ export interface CacheEntryOptions {
   backgroundCompletion?: boolean;
   /**
    * How long a process holds the right to load before it must renew it; another one takes over when it
-   * died. `false`: no agreement between processes, one load per process. 100 ms to 1 min. @default '3s'
+   * died. It is renewed for as long as `loaderTimeout.hard` or {@link waitTimeout}, whichever is longer:
+   * what a load brings after that is answered and not kept. `false`: no agreement between processes, one
+   * load per process. 100 ms to 1 min. @default '3s'
    */
   lease?: Duration | false;
-  /** How long a call waits for the load of another process before it loads by itself. 1 ms to 1 h. @default '30s' */
+  /**
+   * How long a call waits for the load of another process before it loads by itself. Also bounds how long a
+   * load may take and still be kept, see {@link lease}. 1 ms to 1 h. @default '30s'
+   */
   waitTimeout?: Duration;
   /** Time to live of `null`, when a loader answers it. @default the same as `ttl` */
   notFoundTtl?: Ttl;

@@ -1,18 +1,33 @@
+import type { CopyReader } from './memory-tier.js';
+
 /** What became of a loaded value: kept, overtaken by a newer write or invalidation, or not known. */
 export type Verdict = 'kept' | 'overtaken' | 'unknown';
 
-/** A read or load that callers share. */
-export interface Flight<T> {
-  readonly value: Promise<T>;
-  /** Settles after {@link value}; never rejects. */
-  verdict: Promise<Verdict> | Verdict;
+/** What a caller wants, as far as it decides whose work it can share. */
+export interface FlightPlan {
+  /** Key of the entry. */
+  readonly key: string;
   /** Loads although a fresh value is there. */
-  readonly isForced: boolean;
+  readonly force: boolean;
+  /** How it reads values: what is nothing to one version of their shape is a value to another. */
+  readonly view: CopyReader;
+}
+
+/** A read or load that callers share. */
+export interface Flight {
+  /** Settles after the shared promise; never rejects. */
+  verdict: Promise<Verdict> | Verdict;
+}
+
+/** A flight, and the promise it shares until it has landed. */
+interface RunningFlight<T> extends Flight {
+  value: Promise<T> | undefined;
+  readonly plan: FlightPlan;
 }
 
 /** Reads and loads that are running, by key of the entry. */
 export class Flights {
-  private readonly running = new Map<string, Flight<unknown>>();
+  private readonly running = new Map<string, RunningFlight<unknown>>();
   private joinedCount = 0;
 
   /** Running now. */
@@ -29,17 +44,9 @@ export class Flights {
    * Shares the running work of `key`, or starts it. Who joins began after the work did, so a value that
    * was overtaken in between is too old for them: they start anew. Who wants a load does not join a read.
    */
-  async run<T>(key: string, isForced: boolean, start: (flight: Flight<T>) => Promise<T>): Promise<T> {
-    for (let attempt = 0; ; attempt += 1) {
-      const running = this.running.get(key) as Flight<T> | undefined;
-      if (!running || (isForced && !running.isForced)) return this.launch(key, isForced, start).value;
-      this.joinedCount += 1;
-      const value = await running.value;
-      const { verdict } = running;
-      if ((typeof verdict === 'string' ? verdict : await verdict) !== 'overtaken') return value;
-      if (attempt === MAX_RESTARTS) return value;
-      if (this.running.get(key) === running) this.running.delete(key);
-    }
+  run<T>(plan: FlightPlan, start: (flight: Flight) => Promise<T>): Promise<T> {
+    const running = this.find<T>(plan);
+    return running ? this.join(running, plan, start) : this.launch(plan, start);
   }
 
   /** The key changed: whoever asks from now on starts anew. */
@@ -57,20 +64,50 @@ export class Flights {
     this.running.clear();
   }
 
-  private launch<T>(key: string, isForced: boolean, start: (flight: Flight<T>) => Promise<T>): Flight<T> {
-    const flight: Flight<T> & { value: Promise<T> } = {
-      value: undefined as unknown as Promise<T>,
-      verdict: 'unknown',
-      isForced,
-    };
+  private find<T>(plan: FlightPlan): RunningFlight<T> | undefined {
+    const running = this.running.get(plan.key) as RunningFlight<T> | undefined;
+    return running && isShareable(running.plan, plan) ? running : undefined;
+  }
+
+  private async join<T>(
+    first: RunningFlight<T>,
+    plan: FlightPlan,
+    start: (flight: Flight) => Promise<T>,
+  ): Promise<T> {
+    const { key } = plan;
+    let running: RunningFlight<T> | undefined = first;
+    for (let attempt = 0; running; attempt += 1) {
+      this.joinedCount += 1;
+      const value: T = await running.value!;
+      const { verdict } = running;
+      if ((typeof verdict === 'string' ? verdict : await verdict) !== 'overtaken') return value;
+      if (attempt === MAX_RESTARTS) return value;
+      if (this.running.get(key) === running) this.running.delete(key);
+      running = this.find<T>(plan);
+    }
+    return this.launch(plan, start);
+  }
+
+  private launch<T>(plan: FlightPlan, start: (flight: Flight) => Promise<T>): Promise<T> {
+    const { key } = plan;
+    const flight: RunningFlight<T> = { value: undefined, verdict: 'unknown', plan };
     const land = (): void => {
       if (this.running.get(key) === flight) this.running.delete(key);
+      // A map that changes with every call keeps what it held reachable until the next full collection.
+      flight.value = undefined;
     };
-    flight.value = start(flight);
+    const value = start(flight);
+    flight.value = value;
     this.running.set(key, flight);
-    flight.value.then(land, land);
-    return flight;
+    value.then(land, land);
+    return value;
   }
+}
+
+function isShareable(running: FlightPlan, wanted: FlightPlan): boolean {
+  if (wanted.force && !running.force) return false;
+  const { version, codec } = running.view;
+  return version === wanted.view.version && codec === wanted.view.codec;
 }
 
 /** A key that changes faster than it loads would keep callers for ever. */

@@ -12,7 +12,7 @@ import { LRUCache } from 'lru-cache';
 import { lastValueFrom, of, type Observable } from 'rxjs';
 import { ConfigurationError } from '../common/index.js';
 import type { CacheKey } from './cache-key.js';
-import type { CacheEntry } from './cache.service.js';
+import type { CacheEntry } from './cache.types.js';
 import { responseKey } from './http-cache-key.js';
 import { CREDENTIALS, planRoute, type HttpCachePlan, type RoutePlan } from './http-cache.plan.js';
 import { HttpExchange } from './http-exchange.js';

@@ -28,17 +28,17 @@ export {
   type CompressionOptions,
   type MemoryOptions,
 } from './cache.options.js';
-export {
-  CacheService,
-  type CacheEntry,
-  type CacheLoadManyOptions,
-  type CacheLoadOptions,
-  type CacheManyEntry,
-  type CacheReadOptions,
-  type CacheSetOptions,
-  type CacheStats,
-  type CacheWarmupEntry,
-} from './cache.service.js';
+export { CacheService } from './cache.service.js';
+export type {
+  CacheEntry,
+  CacheLoadManyOptions,
+  CacheLoadOptions,
+  CacheManyEntry,
+  CacheReadOptions,
+  CacheSetOptions,
+  CacheStats,
+  CacheWarmupEntry,
+} from './cache.types.js';
 export { CACHE_OPTIONS, getCacheToken, InjectCache } from './cache.tokens.js';
 export type {
   AnyMethod,

@@ -1,16 +1,8 @@
 import { isRednestError } from '../common/index.js';
-import {
-  RedisUnavailableError,
-  type LuaScript,
-  type RedisClient,
-  type RedisExecutor,
-  type ScriptArguments,
-} from '../redis/index.js';
+import type { RedisClient } from '../redis/index.js';
+import { BucketCalls, replyOf, type BucketCallsInit } from './bucket-calls.js';
 import type { Bucket } from './cache-key.js';
 import * as scripts from './cache.scripts.js';
-import type { Coherence } from './coherence.js';
-import { raceTimeout, TIMED_OUT } from './race-timeout.js';
-import type { ServerIdentity } from './server-identity.js';
 
 /** Role of a caller that asked to load: `lead` loads, `wait` for another, `backoff`: nobody for now,
  * `alone`: what it waited for is not kept, so there is nothing to wait for. */
@@ -45,43 +37,12 @@ export interface Lifetime {
 export type InvalidationTarget = readonly string[] | 'all';
 
 /** What a {@link RemoteTier} is built from. */
-export interface RemoteTierInit {
-  /** Name of the connection, for errors. */
-  readonly connection: string;
-  readonly executor: RedisExecutor;
-  readonly identity: ServerIdentity;
+export interface RemoteTierInit extends BucketCallsInit {
   /** Channel on which waiters are woken. */
   readonly wakeChannel: string;
-  readonly coherence: Coherence;
 }
 
-/** Client with replies as bytes, which the typed one lacks for scripts. */
-interface ByteClient {
-  evalshaBuffer(sha1: string, keys: number, ...parts: ScriptArguments): Promise<unknown>;
-  evalBuffer(lua: string, keys: number, ...parts: ScriptArguments): Promise<unknown>;
-}
-
-/** The part of a script that running it needs. */
-type ReplyScript<Reply> = Pick<LuaScript<ScriptArguments, ScriptArguments, Reply>, 'sha1' | 'lua'> & {
-  readonly types?: { readonly reply: Reply };
-};
-
-/** One run of a script. */
-interface ScriptCall<Reply> {
-  readonly operation: string;
-  readonly script: ReplyScript<Reply>;
-  readonly bucket: Bucket;
-  /** How many of the parts are keys. */
-  readonly keys: number;
-  readonly parts: ScriptArguments;
-  readonly timeoutMs: number;
-  readonly idempotent: boolean;
-}
-
-/** What a call finds when the server may have changed since its bucket was compared with it. */
-const UNKNOWN_SERVER = Symbol('unknown server');
 const NO_MARK = '';
-const EPOCH_RETRIES = 3;
 const STATE_MS = 1_000;
 const EMPTY = Buffer.alloc(0);
 
@@ -90,22 +51,24 @@ const EMPTY = Buffer.alloc(0);
  * the errors of the executor.
  */
 export class RemoteTier {
-  constructor(private readonly init: RemoteTierInit) {}
+  private readonly calls: BucketCalls;
+
+  constructor(private readonly init: RemoteTierInit) {
+    this.calls = new BucketCalls(init);
+  }
 
   /** Reads an entry that is not void; it may be stale. The reply is as the script gives it. */
   read(bucket: Bucket, key: string, timeoutMs: number, mark?: Buffer): Promise<RawRead> {
     const parts = [bucket.state, key, mark ?? NO_MARK];
-    return this.run('cache.get', scripts.READ, bucket, 2, parts, timeoutMs, true);
+    return this.calls.run('cache.get', scripts.READ, bucket, 2, parts, timeoutMs, true);
   }
 
   /** Reads an entry whether or not it is void, with a plain GET; `''` stands for a key of another type. */
   readRaw(bucket: Bucket, key: string, timeoutMs: number): Promise<Buffer | null> {
-    const { executor, identity } = this.init;
-    const send = (client: RedisClient): Promise<Buffer | null | typeof UNKNOWN_SERVER> =>
-      identity.knows(bucket) ? client.getBuffer(key) : Promise.resolve(UNKNOWN_SERVER);
-    return executor.run('cache.get', send, { deadlineMs: timeoutMs, idempotent: true }).then(
+    const get = (client: RedisClient): Promise<Buffer | null> => client.getBuffer(key);
+    return this.calls.command('cache.get', bucket, get, timeoutMs).then(
       // Where the server has changed nothing is believed; the next read compares.
-      (reply) => (reply === UNKNOWN_SERVER ? null : reply),
+      (reply) => reply ?? null,
       (error: unknown) => {
         if (replyOf(error) === 'WRONGTYPE') return EMPTY;
         throw error;
@@ -116,10 +79,24 @@ export class RemoteTier {
   /** Reads the state of a bucket, unless it has too many fields. */
   async state(bucket: Bucket, maxFields: number): Promise<{ nowUs: number; fields: Map<string, string> }> {
     const parts = [bucket.state, maxFields];
-    const [nowUs, list] = await this.run('cache.state', scripts.STATE, bucket, 1, parts, STATE_MS, true);
+    const [nowUs, list] = await this.calls.run(
+      'cache.state',
+      scripts.STATE,
+      bucket,
+      1,
+      parts,
+      STATE_MS,
+      true,
+    );
     const fields = new Map<string, string>();
     for (let at = 0; at < list.length; at += 2) fields.set(list[at]!.toString(), list[at + 1]!.toString());
     return { nowUs, fields };
+  }
+
+  /** Reads one field of the state of a bucket. */
+  stateField(bucket: Bucket, field: string): Promise<string | null | undefined> {
+    const get = (client: RedisClient): Promise<string | null> => client.hget(bucket.state, field);
+    return this.calls.command('cache.state', bucket, get, STATE_MS);
   }
 
   /** Reads entries of one bucket. */
@@ -129,7 +106,7 @@ export class RemoteTier {
     timeoutMs: number,
   ): Promise<{ nowUs: number; entries: (Buffer | null)[] }> {
     const parts = [bucket.state, ...keys];
-    const [nowUs, ...entries] = await this.run(
+    const [nowUs, ...entries] = await this.calls.run(
       'cache.getMany',
       scripts.READ_MANY,
       bucket,
@@ -158,7 +135,7 @@ export class RemoteTier {
     const { token, leaseMs, replace = '', hasWaited = false, timeoutMs, mark = NO_MARK } = options;
     const stamp = replace === 'any' ? '*' : replace;
     const parts = [bucket.state, key, bucket.lease(key), token, leaseMs, stamp, mark, hasWaited ? 1 : 0];
-    return this.run('cache.lead', scripts.LEAD, bucket, 3, parts, timeoutMs, true);
+    return this.calls.run('cache.lead', scripts.LEAD, bucket, 3, parts, timeoutMs, true);
   }
 
   /** Writes what was loaded. @returns whether it was not overtaken */
@@ -181,7 +158,7 @@ export class RemoteTier {
       this.init.wakeChannel,
       this.init.coherence.tellChannel,
     ];
-    const [nowUs, kept] = await this.run('cache.fill', scripts.FILL, bucket, 3, parts, timeoutMs);
+    const [nowUs, kept] = await this.calls.run('cache.fill', scripts.FILL, bucket, 3, parts, timeoutMs);
     return { nowUs, isKept: kept === 1 };
   }
 
@@ -205,7 +182,7 @@ export class RemoteTier {
       wakeChannel,
       this.init.coherence.tellChannel,
     ];
-    const [nowUs, stampUs] = await this.run('cache.set', scripts.WRITE, bucket, 3, parts, timeoutMs);
+    const [nowUs, stampUs] = await this.calls.run('cache.set', scripts.WRITE, bucket, 3, parts, timeoutMs);
     return { nowUs, stampUs };
   }
 
@@ -218,7 +195,7 @@ export class RemoteTier {
   ): Promise<number> {
     const pairs = keys.flatMap((key) => [key, bucket.lease(key)]);
     const parts = [bucket.state, ...pairs, mode, this.init.wakeChannel, this.init.coherence.tellChannel];
-    return this.run(`cache.${mode}`, scripts.REMOVE, bucket, 1 + pairs.length, parts, timeoutMs);
+    return this.calls.run(`cache.${mode}`, scripts.REMOVE, bucket, 1 + pairs.length, parts, timeoutMs);
   }
 
   /** Voids the entries of one bucket that have a tag, or all of them, or makes them stale. */
@@ -231,19 +208,26 @@ export class RemoteTier {
     const signals = target === 'all' ? [bucket.all] : target.map((tag) => bucket.tag(tag));
     const fields = target === 'all' ? ['*'] : target.map((tag) => `t:${tag}`);
     const parts = [bucket.state, ...signals, mode, this.init.coherence.tellChannel, ...fields];
-    return this.run('cache.invalidate', scripts.INVALIDATE, bucket, 1 + signals.length, parts, timeoutMs);
+    return this.calls.run(
+      'cache.invalidate',
+      scripts.INVALIDATE,
+      bucket,
+      1 + signals.length,
+      parts,
+      timeoutMs,
+    );
   }
 
   /** Takes the right to load from whoever has it. @returns the stamp of the load */
   claim(bucket: Bucket, key: string, token: string, leaseMs: number, timeoutMs: number): Promise<number> {
     const parts = [bucket.state, bucket.lease(key), token, leaseMs];
-    return this.run('cache.claim', scripts.CLAIM, bucket, 2, parts, timeoutMs);
+    return this.calls.run('cache.claim', scripts.CLAIM, bucket, 2, parts, timeoutMs);
   }
 
   /** Renews the right to load. @returns whether it was still there */
   async renew(bucket: Bucket, key: string, token: string, leaseMs: number): Promise<boolean> {
     const parts = [bucket.lease(key), token, leaseMs];
-    return (await this.run('cache.renew', scripts.RENEW, bucket, 1, parts, leaseMs)) === 1;
+    return (await this.calls.run('cache.renew', scripts.RENEW, bucket, 1, parts, leaseMs)) === 1;
   }
 
   /** Gives the right to load back. */
@@ -255,7 +239,7 @@ export class RemoteTier {
     timeoutMs: number,
   ): Promise<number> {
     const parts = [bucket.lease(key), token, after, this.init.wakeChannel, key];
-    return this.run('cache.release', scripts.RELEASE, bucket, 1, parts, timeoutMs);
+    return this.calls.run('cache.release', scripts.RELEASE, bucket, 1, parts, timeoutMs);
   }
 
   /**
@@ -265,98 +249,6 @@ export class RemoteTier {
   withdraw(bucket: Bucket, key: string, token: string, timeoutMs: number, error: unknown): void {
     const isPossible = isRednestError(error) && (error as { outcome?: string }).outcome === 'unknown';
     if (isPossible) void this.release(bucket, key, token, 'free', timeoutMs).catch(() => undefined);
-  }
-
-  /** Compares the server with the one that kept the bucket's state; callers share it. */
-  private adopt(bucket: Bucket, timeoutMs: number): Promise<void> {
-    bucket.adopting ??= this.adoptNow(bucket, timeoutMs).finally(() => (bucket.adopting = undefined));
-    return bucket.adopting;
-  }
-
-  private async adoptNow(bucket: Bucket, timeoutMs: number): Promise<void> {
-    const { identity, coherence } = this.init;
-    await coherence.start();
-    const { epoch } = identity;
-    const parts = [bucket.state, bucket.all, coherence.tellChannel];
-    await this.sendSource({
-      operation: 'cache.adopt',
-      script: scripts.ADOPT,
-      bucket,
-      keys: 2,
-      parts,
-      timeoutMs,
-      idempotent: true,
-    });
-    bucket.adoptedIn = epoch;
-  }
-
-  /** The usual case is one call and one promise; what is rare has a path of its own. */
-  private run<Reply>(
-    operation: string,
-    script: ReplyScript<Reply>,
-    bucket: Bucket,
-    keys: number,
-    parts: ScriptArguments,
-    timeoutMs: number,
-    idempotent = false,
-  ): Promise<Reply> {
-    const { executor, identity } = this.init;
-    const call: ScriptCall<Reply> = { operation, script, bucket, keys, parts, timeoutMs, idempotent };
-    if (!identity.knows(bucket)) return this.runCarefully(call);
-    const send = (client: RedisClient): Promise<unknown> =>
-      // Looked at again when the call leaves: without a connection it may have waited.
-      identity.knows(bucket)
-        ? (client as unknown as ByteClient).evalshaBuffer(script.sha1, keys, ...parts)
-        : Promise.resolve(UNKNOWN_SERVER);
-    return executor.run(operation, send, { deadlineMs: timeoutMs, idempotent }).then(
-      (reply) => (reply === UNKNOWN_SERVER ? this.runCarefully(call) : (reply as Reply)),
-      (error: unknown) => {
-        if (isUnknownScript(error)) return this.sendSource(call);
-        throw error;
-      },
-    );
-  }
-
-  private async runCarefully<Reply>(call: ScriptCall<Reply>): Promise<Reply> {
-    const { executor, identity } = this.init;
-    const { operation, script, bucket, keys, parts, timeoutMs, idempotent } = call;
-    // One deadline for all of it; a comparison that takes longer ends for those who come later.
-    const endMs = performance.now() + timeoutMs;
-    const leftMs = (): number => Math.max(1, Math.ceil(endMs - performance.now()));
-    const send = (client: RedisClient): Promise<unknown> =>
-      identity.knows(bucket)
-        ? (client as unknown as ByteClient).evalshaBuffer(script.sha1, keys, ...parts)
-        : Promise.resolve(UNKNOWN_SERVER);
-    for (let attempt = 0; attempt < EPOCH_RETRIES; attempt += 1) {
-      if (!identity.knows(bucket)) {
-        const adopted = await raceTimeout(this.adopt(bucket, timeoutMs), leftMs());
-        if (adopted === TIMED_OUT) throw this.notSent(operation, `no answer within ${timeoutMs} ms`);
-      }
-      try {
-        const reply = await executor.run(operation, send, { deadlineMs: leftMs(), idempotent });
-        if (reply !== UNKNOWN_SERVER) return reply as Reply;
-      } catch (error) {
-        if (isUnknownScript(error)) return this.sendSource({ ...call, timeoutMs: leftMs() });
-        throw error;
-      }
-    }
-    throw this.notSent(operation, 'the connection keeps changing');
-  }
-
-  private sendSource<Reply>(call: ScriptCall<Reply>): Promise<Reply> {
-    const { operation, script, keys, parts, timeoutMs, idempotent } = call;
-    const send = (client: RedisClient): Promise<unknown> =>
-      (client as unknown as ByteClient).evalBuffer(script.lua, keys, ...parts);
-    return this.init.executor.run(operation, send, { deadlineMs: timeoutMs, idempotent }) as Promise<Reply>;
-  }
-
-  private notSent(operation: string, reason: string): RedisUnavailableError {
-    const { connection } = this.init;
-    return new RedisUnavailableError(reason, {
-      connection,
-      operation,
-      outcome: 'not-sent',
-    });
   }
 }
 
@@ -373,12 +265,4 @@ export const ROLES: Readonly<Record<0 | 1 | 2 | 3 | 4, LoadRole>> = Object.freez
 export function toEntry(reply: Buffer | null | 1): Buffer | 'same' | undefined {
   if (reply === 1) return 'same';
   return reply ?? undefined;
-}
-
-function isUnknownScript(error: unknown): boolean {
-  return replyOf(error) === 'NOSCRIPT';
-}
-
-function replyOf(error: unknown): string | undefined {
-  return isRednestError(error) ? (error as { reply?: string }).reply : undefined;
 }

@@ -3,7 +3,7 @@ import { backoffDelayMs, ConfigurationError, resolveDuration, type Duration } fr
 import type { DrainParticipant } from '../redis/index.js';
 import { entryId, type CacheKey } from './cache-key.js';
 import type { CacheLogger } from './cache-log.js';
-import type { CacheSetOptions } from './cache.service.js';
+import type { CacheSetOptions } from './cache.types.js';
 
 /** One value on its way to the store. */
 export interface WriteBehindItem<T> {
@@ -84,6 +84,8 @@ export class WriteBehind<T> implements DrainParticipant {
   private inBatch = 0;
   private timer: NodeJS.Timeout | undefined;
   private flushing: Promise<void> | undefined;
+  /** What waits by now is to be written as soon as the flush that runs has ended. */
+  private isDueAgain = false;
   private isOver = false;
   /** Aborted when the time of the drain is over. */
   private readonly deadline = new AbortController();
@@ -122,16 +124,14 @@ export class WriteBehind<T> implements DrainParticipant {
     if (earlier) this.counts.coalesced += 1;
     this.cacheNow(key, value);
     if (this.waiting.size >= this.settings.batchSize) void this.flush();
-    else this.schedule(this.settings.intervalMs);
+    else this.schedule();
     return true;
   }
 
   /** Writes what waits now. Never rejects; resolves when it is written, or lost. */
   flush(): Promise<void> {
-    this.flushing ??= this.flushAll().finally(() => {
-      this.flushing = undefined;
-      if (this.waiting.size > 0) this.schedule(this.settings.intervalMs);
-    });
+    if (this.flushing) this.isDueAgain = true;
+    this.flushing ??= this.flushAll().finally(() => (this.flushing = undefined));
     return this.flushing;
   }
 
@@ -154,10 +154,22 @@ export class WriteBehind<T> implements DrainParticipant {
   }
 
   private async flushAll(): Promise<void> {
+    do {
+      this.isDueAgain = false;
+      await this.flushWaiting();
+    } while (this.isDueAgain && !this.deadline.signal.aborted);
+  }
+
+  /** What is put meanwhile waits for its own time: a slow store would otherwise get it piece by piece. */
+  private async flushWaiting(): Promise<void> {
     clearTimeout(this.timer);
     this.timer = undefined;
-    while (this.waiting.size > 0 && !this.deadline.signal.aborted)
-      await this.write(this.take(this.settings.batchSize));
+    let left = this.waiting.size;
+    while (left > 0 && !this.deadline.signal.aborted) {
+      const batch = this.take(Math.min(left, this.settings.batchSize));
+      left -= batch.length;
+      await this.write(batch);
+    }
   }
 
   private async write(batch: readonly WriteBehindItem<T>[]): Promise<void> {
@@ -225,9 +237,8 @@ export class WriteBehind<T> implements DrainParticipant {
     }
   }
 
-  private schedule(ms: number): void {
-    if (this.isOver) return;
-    this.timer ??= setTimeout(() => void this.flush(), ms).unref();
+  private schedule(): void {
+    this.timer ??= setTimeout(() => void this.flush(), this.settings.intervalMs).unref();
   }
 }
 

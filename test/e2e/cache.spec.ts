@@ -135,6 +135,11 @@ function suite(httpAdapter: 'fastify' | 'express', topology?: Topology): void {
   });
 
   it('R12 write-behind: views are added up and written together', async () => {
+    // Views of the tests before this one are written in batches that would be counted here.
+    await eventually('no view waits', async () => {
+      const { body } = await request('/campaigns/c16/views');
+      return body['pending'] === 0;
+    });
     const before = store().viewWrites;
 
     await Promise.all(Array.from({ length: 25 }, () => request('/campaigns/c16')));
@@ -144,8 +149,8 @@ function suite(httpAdapter: 'fastify' | 'express', topology?: Topology): void {
     });
 
     expect(body['stored']).toBe(25);
-    // As many as there were flushes while the requests came; on a busy machine that is more than one or two.
-    expect(store().viewWrites - before).toBeLessThanOrEqual(6);
+    // One, or two when a second ends while the requests come.
+    expect(store().viewWrites - before).toBeLessThanOrEqual(2);
   });
 
   it('R15 an activity runs, and its next run continues the conversation', async () => {

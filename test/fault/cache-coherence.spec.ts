@@ -2,12 +2,15 @@ import type { TestingModule } from '@nestjs/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { CacheModule, CacheService, type CacheOptions } from 'rednest/cache';
+import type { RedisModuleOptions } from 'rednest';
+import { CacheSpace } from '../../src/cache/cache-key.js';
 import { createModule, inject } from '../support/app.js';
+import { startCluster } from '../support/cluster.js';
 import { eventually } from '../support/eventually.js';
 import { FaultProxy } from '../support/fault-proxy.js';
 import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
-import { startNative, type NativeServer } from '../support/servers.js';
+import { startNative } from '../support/servers.js';
 
 /** A peer that vanishes without a word is noticed within this time, in milliseconds; see TrackingConnection. */
 const SILENCE_MS = 2_000;
@@ -17,20 +20,44 @@ interface Node {
   cache: CacheService;
 }
 
-for (const means of ['tracking', 'pubsub'] as const) {
-  describeNative(`memory kept coherent by ${means}`, () => behaviour(means));
+/** Servers, and how applications and the test reach them. */
+interface Place {
+  readonly redis: RedisModuleOptions;
+  /** Ports of the masters. */
+  readonly ports: readonly number[];
+  /** Parts that a namespace is split into. */
+  readonly buckets: number;
+  stop(): Promise<void>;
 }
 
-function behaviour(means: NonNullable<CacheOptions['coherence']>): void {
-  let server: NativeServer;
-  let redis: Redis;
+async function startOne(): Promise<Place> {
+  const server = await startNative();
+  return { redis: { url: server.url }, ports: [server.port], buckets: 1, stop: () => server.stop() };
+}
+
+async function startMasters(): Promise<Place> {
+  const cluster = await startCluster({ masters: 3, replicasPerMaster: 0 });
+  const ports = cluster.nodes.map(({ port }) => port);
+  return { redis: { env: cluster.env }, ports, buckets: 16, stop: () => cluster.stop() };
+}
+
+for (const means of ['tracking', 'pubsub'] as const) {
+  describeNative(`memory kept coherent by ${means}`, () => behaviour(means, startOne));
+  describeNative(`memory kept coherent by ${means} on a Cluster of 3 masters`, () =>
+    behaviour(means, startMasters),
+  );
+}
+
+function behaviour(means: NonNullable<CacheOptions['coherence']>, startPlace: () => Promise<Place>): void {
+  let place: Place;
+  let masters: Redis[];
   let keyPrefix: string;
   let here: Node;
   let there: Node;
 
-  async function start(url: string): Promise<Node> {
+  async function start(redis: RedisModuleOptions = place.redis): Promise<Node> {
     const module = await createModule({
-      redis: { url, keyPrefix },
+      redis: { ...redis, keyPrefix },
       imports: [CacheModule.forRoot({ coherence: means })],
     });
     const cache = inject(module, CacheService);
@@ -46,23 +73,27 @@ function behaviour(means: NonNullable<CacheOptions['coherence']>): void {
     });
   }
 
+  /** Somebody else does the same on every master; one of them has the key. */
+  const onMasters = (work: (master: Redis) => Promise<unknown>) =>
+    Promise.all(masters.map((master) => work(master).catch(ignoreMoved)));
+
   beforeAll(async () => {
-    server = await startNative();
-    redis = new Redis(server.url);
-    redis.on('error', () => undefined);
-  });
+    place = await startPlace();
+    masters = place.ports.map((port) => new Redis(port, '127.0.0.1'));
+    for (const master of masters) master.on('error', () => undefined);
+  }, 40_000);
   beforeEach(async () => {
     keyPrefix = uniquePrefix();
-    here = await start(server.url);
-    there = await start(server.url);
+    here = await start();
+    there = await start();
   });
   afterEach(async () => {
     await here.module.close();
     await there.module.close();
   });
   afterAll(async () => {
-    await redis.quit();
-    await server.stop();
+    for (const master of masters ?? []) master.disconnect();
+    await place?.stop();
   });
 
   it('drops a copy when another process writes, deletes or invalidates', async () => {
@@ -88,7 +119,7 @@ function behaviour(means: NonNullable<CacheOptions['coherence']>): void {
     await here.cache.set('k', 'old');
     await inMemory('k', 'old');
 
-    await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await onMasters((master) => master.call('CLIENT', 'KILL', 'TYPE', 'pubsub'));
     await eventually('the loss is noticed', () => !here.cache.stats().isCoherent, 500);
     await there.cache.set('k', 'new');
 
@@ -103,7 +134,7 @@ function behaviour(means: NonNullable<CacheOptions['coherence']>): void {
     await inMemory('k', 'old');
     const { hits, memoryHits } = here.cache.stats();
 
-    await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await onMasters((master) => master.call('CLIENT', 'KILL', 'TYPE', 'pubsub'));
     await eventually('the loss is noticed', () => !here.cache.stats().isCoherent, 500);
     await eventually('the memory tier is armed again', () => here.cache.stats().isCoherent);
 
@@ -112,15 +143,16 @@ function behaviour(means: NonNullable<CacheOptions['coherence']>): void {
   });
 
   if (means === 'tracking') {
-    it.each<[string, (key: string) => Promise<unknown>]>([
-      ['DEL', (key) => redis.del(key)],
-      ['FLUSHALL', () => redis.flushall()],
-      ['SET', (key) => redis.set(key, 'something else')],
+    it.each<[string, (master: Redis, key: string) => Promise<unknown>]>([
+      ['DEL', (master, key) => master.del(key)],
+      ['FLUSHALL', (master) => master.flushall()],
+      ['SET', (master, key) => master.set(key, 'something else')],
     ])('hears of a %s by somebody else', async (_name, change) => {
       await here.cache.set('k', 'old');
       await inMemory('k', 'old');
 
-      await change(`${keyPrefix}:cache:{default}:entry:k`);
+      const key = new CacheSpace(keyPrefix, 'default', place.buckets).bucketOf('k').entry('k');
+      await onMasters((master) => change(master, key));
 
       await eventually('the copy is not served', () => here.cache.peek('k') === undefined, 500);
       expect(await here.cache.get('k')).toBeUndefined();
@@ -136,9 +168,11 @@ function behaviour(means: NonNullable<CacheOptions['coherence']>): void {
     });
   }
 
-  it('stops serving copies within 2 s when the network goes silent', async () => {
-    const proxy = await FaultProxy.listen(server.port);
-    const far = await start(proxy.url);
+  // A proxy stands before one server; nodes of a Cluster tell clients of each other.
+  const itAlone = startPlace === startOne ? it : undefined;
+  itAlone?.('stops serving copies within 2 s when the network goes silent', async () => {
+    const proxy = await FaultProxy.listen(place.ports[0]!);
+    const far = await start({ url: proxy.url });
     await far.cache.set('k', 'old');
     await far.cache.get('k');
     await eventually('a copy is in memory', async () => (await far.cache.get('k')) && far.cache.peek('k'));
@@ -155,4 +189,9 @@ function behaviour(means: NonNullable<CacheOptions['coherence']>): void {
     await far.module.close();
     await proxy.close();
   });
+}
+
+/** The other masters do not have the key. */
+function ignoreMoved(error: Error): void {
+  if (!error.message.startsWith('MOVED')) throw error;
 }

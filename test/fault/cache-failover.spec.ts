@@ -1,7 +1,10 @@
 import type { TestingModule } from '@nestjs/testing';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { CacheModule, CacheService } from 'rednest/cache';
+import { slotOf } from 'rednest';
+import { CacheSpace, entryId } from '../../src/cache/cache-key.js';
 import { createModule, inject } from '../support/app.js';
+import { startCluster, type TestCluster } from '../support/cluster.js';
 import { eventually } from '../support/eventually.js';
 import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
@@ -26,13 +29,15 @@ describeNative('CacheService after its server has changed', () => {
 
   let server: NativeServer | undefined;
   let set: SentinelSet | undefined;
+  let cluster: TestCluster | undefined;
   beforeEach(() => {
-    server = set = undefined;
+    server = set = cluster = undefined;
   });
   afterEach(async () => {
     await module?.close();
     await server?.stop();
     await set?.stop();
+    await cluster?.stop();
   });
 
   it('believes nothing that was written before a restart from a snapshot', async () => {
@@ -77,5 +82,33 @@ describeNative('CacheService after its server has changed', () => {
     process.stderr.write(
       `old values read during the failover: ${seen.filter((each) => each === 'before').length}\n`,
     );
+  }, 60_000);
+
+  it('believes nothing that was written before a failover of a shard of a Cluster', async () => {
+    cluster = await startCluster();
+    await start({ env: cluster.env });
+    const slots = new Set(await cluster.slotsOfShard(0));
+    const space = new CacheSpace(keyPrefix, 'default', 16);
+    const isLost = (id: number): boolean => {
+      const key = entryId(['k', id]);
+      return slots.has(slotOf(space.bucketOf(key).entry(key)));
+    };
+
+    const old = await cluster.killMaster(0);
+    await cluster.promoted(old);
+    await eventually(
+      'every shard takes writes',
+      async () => {
+        const written = Array.from({ length: 50 }, (_, id) => cache.set(['after', id], 'new'));
+        return (await Promise.all(written)).every(Boolean);
+      },
+      30_000,
+    );
+
+    // What the other shards have is as good as before.
+    const expected = Array.from({ length: 50 }, (_, id) => (isLost(id) ? undefined : 'before'));
+    expect(new Set(expected).size).toBe(2);
+    const read = Array.from({ length: 50 }, (_, id) => cache.get(['k', id], { timeout: '5s' }));
+    expect(await Promise.all(read)).toEqual(expected);
   }, 60_000);
 });

@@ -415,6 +415,18 @@ function behaviour(place: () => RedisModuleOptions): void {
     expect(next.stats().corrupt).toBe(0);
   });
 
+  it('loads for each version of a value, also at the same time', async () => {
+    const next = cache.namespace(cache.name, { version: 2 });
+
+    const loaded = await Promise.all([
+      cache.getOrSet('versioned', () => 'old shape'),
+      next.getOrSet('versioned', () => 'new shape'),
+    ]);
+
+    expect(loaded).toEqual(['old shape', 'new shape']);
+    expect(cache.stats()).toMatchObject({ joined: 0, loads: 2 });
+  });
+
   it.each(['gzip', 'brotli'] as const)('compresses large values with %s', async (algorithm) => {
     const packed = await open({ compression: { algorithm, threshold: 1000 } });
     const value = { text: 'all work and no play '.repeat(500) };

@@ -1,27 +1,59 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { Redis } from 'ioredis';
-import { Fleet, type FleetMember, type Stampede } from '../support/cache-fleet.js';
+import { Cluster, Redis } from 'ioredis';
+import { Fleet, type FleetMember, type FleetOptions, type Stampede } from '../support/cache-fleet.js';
+import { startCluster } from '../support/cluster.js';
 import { eventually } from '../support/eventually.js';
 import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
-import { startNative, type NativeServer } from '../support/servers.js';
+import { startNative } from '../support/servers.js';
 
 const STARTUP_MS = 60_000;
+
+/** Time after which a process that waits looks by itself, in milliseconds; see CacheLoads. */
+const LOOK_AGAIN_MS = 250;
 
 /** A process that gets no answer in time loads alone, which is right, and not what is tested here. */
 const PATIENT = { timeout: '5s' } as const;
 
+/** Servers, and how processes and the test reach them. */
+interface Place {
+  readonly target: Pick<FleetOptions, 'url' | 'nodes'>;
+  readonly redis: Redis | Cluster;
+  stop(): Promise<void>;
+}
+
+async function startOne(): Promise<Place> {
+  const server = await startNative();
+  const redis = new Redis(server.url);
+  redis.on('error', () => undefined);
+  return { target: { url: server.url }, redis, stop: () => server.stop() };
+}
+
+async function startMasters(): Promise<Place> {
+  const cluster = await startCluster({ masters: 3, replicasPerMaster: 0 });
+  const nodes = cluster.nodes.map(({ port }) => `127.0.0.1:${port}`);
+  const redis = new Cluster(nodes);
+  redis.on('error', () => undefined);
+  return { target: { nodes }, redis, stop: () => cluster.stop() };
+}
+
 describeNative('a fleet of processes with one cache', () => {
-  let server: NativeServer;
-  let redis: Redis;
+  behaviour(startOne, 10);
+});
+describeNative('a fleet of processes with one cache on a Cluster of 3 masters', () => {
+  behaviour(startMasters, 3);
+});
+
+function behaviour(startPlace: () => Promise<Place>, rounds: number): void {
+  let place: Place;
+  let redis: Redis | Cluster;
   let fleet: Fleet;
   const keyPrefix = uniquePrefix();
 
   beforeAll(async () => {
-    server = await startNative();
-    redis = new Redis(server.url);
-    redis.on('error', () => undefined);
-    fleet = await Fleet.start(8, { url: server.url, keyPrefix, cache: PATIENT });
+    place = await startPlace();
+    redis = place.redis;
+    fleet = await Fleet.start(8, { ...place.target, keyPrefix, cache: PATIENT });
     await fleet.all('get', 'warm');
     await eventually('every memory tier is armed', async () =>
       (await Promise.all(fleet.members.map((member) => member.stats()))).every(
@@ -32,14 +64,14 @@ describeNative('a fleet of processes with one cache', () => {
   afterAll(async () => {
     await fleet?.stop();
     await redis?.quit();
-    await server?.stop();
+    await place?.stop();
   });
 
   const loadsOf = async (key: string): Promise<number> =>
     Number((await redis.get(`${keyPrefix}:loads:{${key}}`)) ?? 0);
 
   it('loads once for 8 processes with 200 callers each', async () => {
-    for (let round = 0; round < 10; round += 1) {
+    for (let round = 0; round < rounds; round += 1) {
       const key = `stampede-${round}`;
 
       const results = await fleet.all<Stampede>('stampede', key, 200, 50);
@@ -51,6 +83,21 @@ describeNative('a fleet of processes with one cache', () => {
     }
   }, 60_000);
 
+  it('wakes those who wait as soon as the load has ended', async () => {
+    const delays: number[] = [];
+    for (let round = 0; round < 15; round += 1) {
+      const results = await fleet.all<Stampede>('stampede', `waited-${round}`, 1, 40);
+      delays.push(...results.filter(({ isOwn }) => !isOwn).map(({ delayMs }) => delayMs));
+    }
+
+    const at = (share: number): number => delays.sort((a, b) => a - b)[Math.floor(delays.length * share)]!;
+    process.stderr.write(
+      `${delays.length} waiters had the value after p50 ${at(0.5).toFixed(1)} ms, p95 ${at(0.95).toFixed(1)} ms\n`,
+    );
+    // Who is not woken looks again after 250 ms.
+    expect(at(0.5)).toBeLessThan(LOOK_AGAIN_MS / 5);
+  });
+
   it('loads once although the load takes longer than its lease', async () => {
     const results = await fleet.all<Stampede>('stampede', 'slow', 20, 1500, { lease: '300ms' });
 
@@ -59,7 +106,7 @@ describeNative('a fleet of processes with one cache', () => {
   });
 
   it('loads twice when the process that loads is killed', async () => {
-    const extra = await Fleet.start(1, { url: server.url, keyPrefix, cache: PATIENT });
+    const extra = await Fleet.start(1, { ...place.target, keyPrefix, cache: PATIENT });
     const [victim] = extra.members as [FleetMember];
     const loading = victim.next('loading');
     const lost = victim.call('stampede', 'killed', 20, 60_000, { lease: '500ms' });
@@ -129,4 +176,4 @@ describeNative('a fleet of processes with one cache', () => {
     await writer.call('delete', 'shared');
     await everywhere(undefined);
   });
-});
+}

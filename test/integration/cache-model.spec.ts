@@ -2,10 +2,12 @@ import type { TestingModule } from '@nestjs/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 import { CacheModule, CacheService, type CacheOptions } from 'rednest/cache';
+import type { RedisModuleOptions } from 'rednest';
 import { createModule, inject } from '../support/app.js';
+import { startCluster } from '../support/cluster.js';
 import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
-import { startNative, type NativeServer } from '../support/servers.js';
+import { startNative } from '../support/servers.js';
 
 /** What a node may be told to do; `ms` is how long a load takes. */
 type Step =
@@ -31,6 +33,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 class Model {
   private readonly versions = Array.from({ length: KEYS }, () => 0);
   private readonly confirmed = Array.from({ length: KEYS }, () => 0);
+  private readonly sets = Array.from({ length: KEYS }, () => new Set<Promise<unknown>>());
   readonly faults: string[] = [];
 
   current(key: number): number {
@@ -46,6 +49,18 @@ class Model {
     this.confirmed[key] = Math.max(this.confirmed[key]!, version);
   }
 
+  /** Waits for a set, and lets others wait for it. */
+  async writing(key: number, set: Promise<unknown>): Promise<void> {
+    this.sets[key]!.add(set);
+    await set;
+    this.sets[key]!.delete(set);
+  }
+
+  /** Resolves when no set of the key is on its way. */
+  async written(key: number): Promise<void> {
+    while (this.sets[key]!.size > 0) await Promise.all(this.sets[key]!);
+  }
+
   floor(key: number): number {
     return this.confirmed[key]!;
   }
@@ -58,18 +73,35 @@ class Model {
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-for (const [what, options] of [
-  ['Redis alone', { memory: false }],
-  ['one process, both tiers', {}],
-  ['one process, tags checked by it', { memory: false, tagCheck: 'local' }],
-] as [string, CacheOptions][]) {
+interface Place {
+  readonly redis: RedisModuleOptions;
+  stop(): Promise<void>;
+}
+
+async function startOne(): Promise<Place> {
+  const server = await startNative();
+  return { redis: { url: server.url }, stop: () => server.stop() };
+}
+
+async function startMasters(): Promise<Place> {
+  const cluster = await startCluster({ masters: 3, replicasPerMaster: 0 });
+  return { redis: { env: cluster.env }, stop: () => cluster.stop() };
+}
+
+for (const [what, options, startPlace] of [
+  ['Redis alone', { memory: false }, startOne],
+  ['one process, both tiers', {}, startOne],
+  ['one process, tags checked by it', { memory: false, tagCheck: 'local' }, startOne],
+  ['a Cluster of 3 masters alone', { memory: false }, startMasters],
+  ['one process, both tiers, a Cluster of 3 masters', {}, startMasters],
+] as [string, CacheOptions, () => Promise<Place>][]) {
   describeNative(`CacheService against a model: ${what}`, () => {
-    let server: NativeServer;
+    let place: Place;
     let modules: TestingModule[];
     let nodes: CacheService[];
     beforeAll(async () => {
-      server = await startNative();
-    });
+      place = await startPlace();
+    }, 40_000);
     beforeEach(async () => {
       const keyPrefix = uniquePrefix();
       modules = [];
@@ -77,14 +109,14 @@ for (const [what, options] of [
       const count = options.memory === false && options.tagCheck !== 'local' ? NODES : 1;
       for (let node = 0; node < count; node += 1) {
         const imports = [CacheModule.forRoot({ ...options, ttl: '1h', tags: ['all'], timeout: '20s' })];
-        modules.push(await createModule({ redis: { url: server.url, keyPrefix }, imports }));
+        modules.push(await createModule({ redis: { ...place.redis, keyPrefix }, imports }));
       }
       nodes = modules.map((module) => inject(module, CacheService));
     });
     afterEach(async () => {
       for (const module of modules) await module.close();
     });
-    afterAll(() => server.stop());
+    afterAll(() => place?.stop());
 
     async function perform(model: Model, { op, node, key, ...rest }: Step): Promise<void> {
       // Of two processes that set one key at the same time either may be last: that is the application's race.
@@ -106,16 +138,24 @@ for (const [what, options] of [
           return;
         }
         case 'through': {
+          await model.written(key);
           const written = model.change(key);
           await cache.writeThrough(['k', key], written, () => model.current(key));
           model.confirm(key, written);
           return;
         }
       }
+      if (op === 'set') {
+        const written = model.change(key);
+        await model.writing(key, cache.set(['k', key], written));
+        model.confirm(key, written);
+        return;
+      }
+      // A set on its way from another process would bring back what was right when it was sent.
+      await model.written(key);
       const versions = Array.from({ length: KEYS }, (_, each) => model.current(each));
       const written = model.change(key);
-      if (op === 'set') await cache.set(['k', key], written);
-      else if (op === 'delete') await cache.delete(['k', key]);
+      if (op === 'delete') await cache.delete(['k', key]);
       else if (op === 'tag') await cache.deleteByTag('all');
       else await cache.clear();
       model.confirm(key, written);
