@@ -5,10 +5,11 @@ import {
   Injectable,
   Module,
   Post,
+  Sse,
   UnauthorizedException,
   UseGuards,
 } from '@nestjs/common';
-import type { CanActivate, ExecutionContext } from '@nestjs/common';
+import type { CanActivate, ExecutionContext, MessageEvent } from '@nestjs/common';
 import { APP_GUARD, APP_INTERCEPTOR, NestFactory } from '@nestjs/core';
 import { RedisModule } from 'rednest';
 import { EmbeddedRedis } from 'rednest/embedded';
@@ -19,9 +20,11 @@ import {
   RateLimitInfo,
   RateLimitInterceptor,
   RateLimitModule,
+  RateLimitStreamGuard,
   SkipRateLimit,
   type RateLimitDecision,
 } from 'rednest/rate-limit';
+import { interval, map, type Observable } from 'rxjs';
 
 /** Stands for the login of an application: sets `request.user`. */
 @Injectable()
@@ -64,6 +67,14 @@ class Routes {
   @Concurrency({ name: 'exports', limit: 4, key: 'user', lease: '30s' })
   export(): string {
     return 'id;name';
+  }
+
+  // A stream is let in by a guard: after its head is sent, nothing can refuse it any more.
+  @Sse('progress')
+  @UseGuards(AuthGuard, RateLimitStreamGuard)
+  @Concurrency({ name: 'streams', limit: 2, key: 'user' })
+  progress(): Observable<MessageEvent> {
+    return interval(1000).pipe(map((second) => ({ data: { second } })));
   }
 
   // A batch costs as much as it holds.

@@ -28,6 +28,7 @@ export {
 } from './outbound.options.js';
 export { getOutboundToken, InjectOutbound } from './outbound.tokens.js';
 export { RateLimitGuard } from './rate-limit.guard.js';
+export { RateLimitStreamGuard } from './rate-limit-stream.guard.js';
 export { RateLimitInterceptor } from './rate-limit.interceptor.js';
 export { RateLimitModule, type RateLimitModuleExtras } from './rate-limit.module.js';
 export {

@@ -8,9 +8,6 @@ const DECISION = Symbol.for('rednest:rate-limit:decision');
 /** Where the context value of a GraphQL request carries what its operations were charged. */
 const CHARGES = Symbol.for('rednest:rate-limit:charges');
 
-/** Where a request carries that it has come past all guards. */
-const ARRIVED = Symbol.for('rednest:rate-limit:arrived');
-
 /** What one execution of an operation was charged, by counter and identity. */
 export type OperationCharges = Map<string, Promise<RateLimitDecision | undefined>>;
 
@@ -34,16 +31,6 @@ export function remember(context: ExecutionContext, decision: RateLimitDecision)
   const all = before ? mergeDecisions([before, decision]) : decision;
   holder[DECISION] = all;
   return all;
-}
-
-/** The interceptor has the request: how it ends is settled there. */
-export function arrive(context: ExecutionContext): void {
-  holderOf(context)[ARRIVED] = true;
-}
-
-/** Whether the request came past all guards. */
-export function hasArrived(context: ExecutionContext): boolean {
-  return holderOf(context)[ARRIVED] === true;
 }
 
 /** What the execution that a resolver belongs to was charged so far. */

@@ -3,13 +3,14 @@ import { ApplicationConfig, DiscoveryService, MetadataScanner } from '@nestjs/co
 import { ConfigurationError } from '../common/index.js';
 import { RateLimitGuard } from './rate-limit.guard.js';
 import { RateLimitInterceptor } from './rate-limit.interceptor.js';
+import { RateLimitStreamGuard } from './rate-limit-stream.guard.js';
 import { isDecorated } from './route-metadata.js';
 import type { RoutePlan, StagePlan } from './route-plan.js';
 import { RoutePlanner, type Handler } from './route-planner.js';
 
 /** What applies policies, and where Nest keeps whether it is bound. */
 interface Part {
-  readonly type: typeof RateLimitGuard | typeof RateLimitInterceptor;
+  readonly type: typeof RateLimitGuard | typeof RateLimitInterceptor | typeof RateLimitStreamGuard;
   readonly token: 'APP_GUARD' | 'APP_INTERCEPTOR';
   /** Key of what `UseGuards` or `UseInterceptors` names. */
   readonly metadata: string;
@@ -23,15 +24,25 @@ interface CheckedHandler {
   readonly handler: Handler;
 }
 
-const GUARD: Part = {
-  type: RateLimitGuard,
+const ANY_GUARD = {
   token: 'APP_GUARD',
   metadata: '__guards__',
-  globals: (application) => [
+  globals: (application: ApplicationConfig) => [
     ...application.getGlobalGuards(),
     ...application.getGlobalRequestGuards().map(({ metatype }) => metatype),
   ],
+} as const;
+
+const GUARD: Part = {
+  ...ANY_GUARD,
+  type: RateLimitGuard,
   policiesOf: ({ preAuth }) => namesOf(preAuth),
+};
+
+const STREAM_GUARD: Part = {
+  ...ANY_GUARD,
+  type: RateLimitStreamGuard,
+  policiesOf: (plan) => (plan.isStream ? namesAfterAuth(plan) : []),
 };
 
 const INTERCEPTOR: Part = {
@@ -42,11 +53,7 @@ const INTERCEPTOR: Part = {
     ...application.getGlobalInterceptors(),
     ...application.getGlobalRequestInterceptors().map(({ metatype }) => metatype),
   ],
-  policiesOf: ({ postAuth, slots, countOnly }) => [
-    ...namesOf(postAuth),
-    ...slots.map(({ policy }) => policy.name),
-    ...countOnly.keys(),
-  ],
+  policiesOf: (plan) => [...(plan.isStream ? [] : namesAfterAuth(plan)), ...plan.countOnly.keys()],
 };
 
 /**
@@ -67,7 +74,7 @@ export class RouteCheck implements OnModuleInit {
   /** @throws {ConfigurationError} naming the handler and what is wrong with it */
   onModuleInit(): void {
     const handlers = this.handlers();
-    const parts = [GUARD, INTERCEPTOR];
+    const parts = [GUARD, INTERCEPTOR, STREAM_GUARD];
     for (const { type, handler } of handlers) {
       const plan = this.planner.plan(type, handler);
       if (!isDecorated(type) && !isDecorated(handler)) continue;
@@ -119,6 +126,10 @@ export class RouteCheck implements OnModuleInit {
 
 function namesOf(stage: StagePlan): string[] {
   return stage.flatMap(({ policies }) => policies.map(({ name }) => name));
+}
+
+function namesAfterAuth({ postAuth, slots }: RoutePlan): string[] {
+  return [...namesOf(postAuth), ...slots.map(({ policy }) => policy.name)];
 }
 
 function nobodyApplies(what: string, policy: string, { type, token }: Part): ConfigurationError {

@@ -9,6 +9,9 @@ export const SKIP_RATE_LIMIT_METADATA = Symbol.for('rednest:rate-limit:skip');
 /** @internal Metadata key of `Concurrency`: a list of policies. */
 export const CONCURRENCY_METADATA = Symbol.for('rednest:rate-limit:concurrency');
 
+/** Where Nest keeps that a handler is one of `Sse`. */
+const SSE_METADATA = '__sse__';
+
 const ALL = [RATE_LIMIT_METADATA, SKIP_RATE_LIMIT_METADATA, CONCURRENCY_METADATA];
 
 /** What `SkipRateLimit` recorded. */
@@ -17,6 +20,11 @@ export type SkippedPolicies = 'all' | readonly string[];
 /** Whether a class or handler carries any of the decorators. */
 export function isDecorated(target: object): boolean {
   return ALL.some((key) => Reflect.hasMetadata(key, target));
+}
+
+/** Whether a handler answers with a stream of events. */
+export function isStream(handler: object): boolean {
+  return Reflect.hasMetadata(SSE_METADATA, handler);
 }
 
 /** Where a decorator keeps its metadata: on the class, or on the method's function. */

@@ -36,6 +36,8 @@ export interface RoutePlan {
   readonly countOnly: ReadonlyMap<string, 'failures' | 'successes'>;
   /** Policies that clients are not told about, because they only watch. */
   readonly shadows: ReadonlySet<string>;
+  /** Whether it answers with a stream of events, which only a guard can refuse. */
+  readonly isStream: boolean;
   /** Whether the interceptor has nothing to do. */
   readonly isSimple: boolean;
 }

@@ -131,6 +131,7 @@ describe('RoutePlanner', () => {
     expect(bad({ scope: 'all' })).toThrow(/"all" as scope/);
     expect(bad({ stage: 'later' })).toThrow(/"later" as stage/);
     expect(bad({ countOnly: 'errors' })).toThrow(/"errors" as countOnly/);
+    expect(bad({ countOnly: 'successes', stage: 'pre-auth' })).toThrow(/"post-auth"/);
     expect(bad({ charge: 'alias' })).toThrow(/"alias" as charge/);
     expect(bad({ cost: 0 })).toThrow(/cost 0; give a whole number from 1 to 10/);
     expect(bad({ cost: 11 })).toThrow(/cost 11/);

@@ -9,6 +9,7 @@ import { RATE_LIMIT_OPTIONS } from './rate-limit.tokens.js';
 import { resolvePolicy, type ResolvedPolicy } from './resolved-policy.js';
 import {
   CONCURRENCY_METADATA,
+  isStream,
   RATE_LIMIT_METADATA,
   SKIP_RATE_LIMIT_METADATA,
   type SkippedPolicies,
@@ -81,6 +82,7 @@ export class RoutePlanner {
       ...plan,
       countOnly,
       shadows: new Set(policies.filter(({ shadow }) => shadow).map(({ name }) => name)),
+      isStream: isStream(handler),
       isSimple: plan.postAuth.length === 0 && slots.length === 0 && countOnly.size === 0,
     };
   }

@@ -17,6 +17,11 @@ export function assertRoutePolicy(policy: RoutePolicy): void {
   assertOneOf(what, 'stage', policy.stage, STAGES);
   assertOneOf(what, 'countOnly', policy.countOnly, OUTCOMES);
   assertOneOf(what, 'charge', policy.charge, CHARGES);
+  if (policy.countOnly === 'successes' && policy.stage === 'pre-auth') {
+    throw new ConfigurationError(
+      `${what} counts successes only, before guards that may refuse; leave "stage" out, or make it "post-auth"`,
+    );
+  }
   const { cost = 1 } = policy;
   if (typeof cost === 'function') return;
   if (Number.isInteger(cost) && cost >= 1 && cost <= capacity) return;

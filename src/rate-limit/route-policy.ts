@@ -55,7 +55,7 @@ export interface RoutePolicy extends Policy {
   scope?: RateLimitScope;
   /**
    * Whether it is applied before or after authentication.
-   * @default 'post-auth' for the keys 'user', 'tenant' and 'api-key', else 'pre-auth'
+   * @default 'post-auth' for the keys 'user', 'tenant' and 'api-key' and for `countOnly: 'successes'`, else 'pre-auth'
    */
   stage?: RateLimitStage;
   /**
@@ -66,7 +66,8 @@ export interface RoutePolicy extends Policy {
   cost?: number | RateLimitCostFunction;
   /**
    * Which outcome keeps what a request took; after the other one `RateLimitInterceptor` gives it back. A failure
-   * is an error, or a status from 400 on. @default both count
+   * is an error, a status from 400 on, or the refusal of a guard: `'successes'` are counted after all guards.
+   * @default both count
    */
   countOnly?: 'failures' | 'successes';
   /**
@@ -89,7 +90,13 @@ export interface RouteConcurrency extends ConcurrencyPolicy {
   maxWait?: Duration;
 }
 
-/** Stage of a policy that does not say it itself. */
-export function defaultStage({ stage, key = 'ip' }: Pick<RoutePolicy, 'stage' | 'key'>): RateLimitStage {
-  return stage ?? (key === 'ip' || typeof key === 'function' ? 'pre-auth' : 'post-auth');
+/** Stage of a policy that does not say it itself. What a guard refuses is no success: those are counted after. */
+export function defaultStage({
+  stage,
+  key = 'ip',
+  countOnly,
+}: Pick<RoutePolicy, 'stage' | 'key' | 'countOnly'>): RateLimitStage {
+  if (stage) return stage;
+  const isKnownBefore = key === 'ip' || typeof key === 'function';
+  return isKnownBefore && countOnly !== 'successes' ? 'pre-auth' : 'post-auth';
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Controller } from '@nestjs/common';
+import { Controller, Injectable, UseGuards, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import { APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
 import { Args, Field, GraphQLModule, Int, Mutation, ObjectType, Query, Resolver } from '@nestjs/graphql';
 import { MercuriusDriver, type MercuriusDriverConfig } from '@nestjs/mercurius';
@@ -41,6 +41,19 @@ const hourly = (name: string, limit: number, more: Partial<RoutePolicy> = {}): R
   window: '1h',
   ...more,
 });
+
+/** Lets those in whose message or arguments carry a login. */
+@Injectable()
+class LoginGuard implements CanActivate {
+  canActivate(context: ExecutionContext): boolean {
+    return context
+      .getArgs()
+      .some((argument) => (argument as { login?: string } | undefined)?.login === 'ann');
+  }
+}
+
+/** Two successes; what a guard refuses is none. */
+const delivered = hourly('delivered', 2, { countOnly: 'successes', scope: 'global' });
 
 const BOUND = [
   { provide: APP_GUARD, useClass: RateLimitGuard },
@@ -103,6 +116,13 @@ class ItemResolver {
   @RateLimit(paid)
   page(@Args('first', { type: () => Int }) first: number): Item {
     return { id: String(first) };
+  }
+
+  @Query(() => Item, { nullable: true })
+  @UseGuards(LoginGuard)
+  @RateLimit(delivered)
+  delivery(@Args('login') id: string): Item {
+    return { id };
   }
 
   @Mutation(() => Item)
@@ -207,6 +227,21 @@ describe('GraphQL on Mercurius', () => {
     expect(await counted()).toEqual([3, 3, 2]);
   });
 
+  it('counts no success for what a guard refuses', async () => {
+    const ask = async (login: string) => (await query(`{ delivery(login: "${login}") { id } }`)).answer;
+    const refused = [await ask('eve'), await ask('eve'), await ask('eve')];
+    const answers = [await ask('ann'), await ask('ann'), await ask('ann')];
+
+    expect(refused.map(({ errors }) => errors?.[0]?.message)).toEqual(
+      Array.from({ length: 3 }, () => 'Forbidden resource'),
+    );
+    expect(answers.map(({ errors }) => errors?.[0]?.extensions?.['violated-policies'])).toEqual([
+      undefined,
+      undefined,
+      ['delivered'],
+    ]);
+  });
+
   it('gives an operation back by its outcome', async () => {
     const bad = [await query('mutation { change(id: "bad") { id } }')];
     // Three fields share one charge, which is given back once: the failure before stays counted.
@@ -234,6 +269,13 @@ class Gateway {
   @RateLimit(hourly('text', 1, { countOnly: 'failures' }))
   text(@MessageBody() data: string): object {
     return { event: 'said', data };
+  }
+
+  @SubscribeMessage('deliver')
+  @UseGuards(LoginGuard)
+  @RateLimit(delivered)
+  deliver(): object {
+    return { event: 'said', data: 'delivered' };
   }
 
   @SubscribeMessage('busy')
@@ -300,6 +342,19 @@ describe.each([
     });
   });
 
+  it('counts no success for what a guard refuses', async () => {
+    await talk(async (ask) => {
+      const events: unknown[] = [];
+      for (const login of ['eve', 'eve', 'eve', 'ann', 'ann', 'ann']) {
+        const { event, data } = await ask('deliver', { login });
+        events.push(
+          event === 'said' ? data : ((data as Record<string, unknown>)['violated-policies'] ?? 'error'),
+        );
+      }
+      expect(events).toEqual(['error', 'error', 'error', 'delivered', 'delivered', ['delivered']]);
+    });
+  });
+
   it('holds a slot as long as the handler runs', async () => {
     await talk(async (ask) => {
       for (let count = 0; count < 3; count += 1) {
@@ -315,6 +370,13 @@ class Messages {
   @RateLimit(hourly('rpc-address', 1))
   byAddress(): string {
     return 'ok';
+  }
+
+  @MessagePattern('deliver')
+  @UseGuards(LoginGuard)
+  @RateLimit({ ...delivered, key: 'tenant' })
+  deliver(): string {
+    return 'delivered';
   }
 
   @MessagePattern('by-tenant')
@@ -371,6 +433,23 @@ describe('microservice messages', () => {
       expect(await service.ask('by-tenant', { tenantId: 'a' })).toBe(0);
       expect(await service.ask('by-tenant', { tenantId: 'b' })).toBe(0);
       expect(await failure(service.ask('by-tenant', { tenantId: 'a' }))).toMatchObject({ status: 429 });
+    } finally {
+      await stop(service);
+    }
+  });
+
+  it('count no success for what a guard refuses', async () => {
+    const service = await startService({
+      transport: Transport.TCP,
+      options: { host: '127.0.0.1', port: await freePort() },
+    });
+    const ask = (login: string) => service.ask('deliver', { tenantId: 'd', login });
+    try {
+      for (let count = 0; count < 3; count += 1) {
+        expect(await failure(ask('eve'))).toMatchObject({ message: 'Forbidden resource' });
+      }
+      expect([await ask('ann'), await ask('ann')]).toEqual(['delivered', 'delivered']);
+      expect(await failure(ask('ann'))).toMatchObject({ status: 429, 'violated-policies': ['delivered'] });
     } finally {
       await stop(service);
     }
