@@ -5,7 +5,6 @@ import { CacheModule } from 'rednest/cache';
 import { QueueModule } from 'rednest/queue';
 import { RateLimitGuard, RateLimitModule } from 'rednest/rate-limit';
 import { ActivitiesModule } from './activities/activities.module.js';
-import { AgentsModule } from './agents/agents.module.js';
 import { CampaignsModule } from './campaigns/campaigns.module.js';
 import { HealthModule } from './health/health.module.js';
 import { KeywordsModule } from './keywords/keywords.module.js';
@@ -43,9 +42,9 @@ export class AppModule {
         QueueModule.forRoot({ role }),
         HealthModule,
         NotificationsModule.forRole(role),
-        AgentsModule,
+        ActivitiesModule.forRole(role),
         RagModule,
-        ...(role === 'worker' ? [] : [ActivitiesModule, CampaignsModule, KeywordsModule]),
+        ...(role === 'worker' ? [] : [CampaignsModule, KeywordsModule]),
       ],
       providers: [
         { provide: APP_GUARD, useClass: RateLimitGuard },

@@ -18,7 +18,7 @@ interface Reply {
   body: Record<string, unknown>;
 }
 
-const SETTINGS = { port: 0, queueRole: 'producer', rateLimit: 10_000, logFormat: 'json' } as const;
+const SETTINGS = { port: 0, queueRole: 'both', rateLimit: 10_000, logFormat: 'json' } as const;
 const DAY_MS = 86_400_000;
 
 function client(app: () => INestApplication) {
@@ -241,7 +241,7 @@ describe('campaigns and activities', () => {
     return { app, server };
   };
 
-  it('answer without Redis: from the store, and each run begins a conversation of its own', async () => {
+  it('without Redis: campaigns answer from the store, activities say at once when to come back', async () => {
     const { app, server } = await start();
     const request = client(() => app);
     await server.stop();
@@ -249,14 +249,11 @@ describe('campaigns and activities', () => {
     const read = await request('/campaigns/c1');
     const changed = await request('/campaigns/c1', 'PATCH', { name: 'Offline' });
     const ran = await request('/activities/a1/run', 'POST');
-    const ended = await eventually('the run has ended', async () => {
-      const reply = await request('/activities/a1');
-      return reply.body['state'] === 'succeeded' && reply;
-    });
+    const found = await request('/activities/a1');
 
-    expect([read.status, changed.status, ran.status]).toEqual([200, 200, 202]);
+    expect([read.status, changed.status, ran.status, found.status]).toEqual([200, 200, 503, 503]);
     expect((await request('/campaigns/c1')).body).toMatchObject({ name: 'Offline' });
-    expect(ended.body).toMatchObject({ session: { resumed: false }, resume: null });
+    expect(ran.headers.get('retry-after')).toBe('1');
     await app.close();
   });
 
@@ -284,12 +281,17 @@ describe('campaigns and activities', () => {
     const request = client(() => app);
     const store = app.get<InMemoryCampaignStore>(CampaignStore, { strict: false });
 
-    for (let view = 0; view < 3; view += 1) await request('/campaigns/c2');
-    await request('/activities/a1/run', 'POST');
     const resume = app.get<CacheService>(getCacheToken(RESUME_CACHE), { strict: false });
     const kept: unknown[] = [];
     const set = resume.set.bind(resume);
     resume.set = async (...args) => (kept.push(args[0]), set(...args));
+    for (let view = 0; view < 3; view += 1) await request('/campaigns/c2');
+    await request('/activities/a1/run', 'POST');
+    const running = await eventually('a worker has the run', async () => {
+      const { body } = await request('/activities/a1');
+      return body['state'] !== 'queued' && body;
+    });
+    expect(running).toMatchObject({ id: 'a1' });
     await app.close();
 
     expect(await store.views('c2')).toBe(3);

@@ -1,4 +1,5 @@
 import {
+  Body,
   ConflictException,
   Controller,
   Get,
@@ -9,7 +10,7 @@ import {
   Post,
 } from '@nestjs/common';
 import { SchemaPipe } from '../validation.js';
-import { ActivityId, type Activity, type ActivityRun } from './activity.js';
+import { ActivityId, RunRequest, type Activity, type ActivityRun } from './activity.js';
 import { ActivitiesService } from './activities.service.js';
 
 @Controller('activities/:id')
@@ -18,8 +19,11 @@ export class ActivitiesController {
 
   @Post('run')
   @HttpCode(HttpStatus.ACCEPTED)
-  async run(@Param('id', new SchemaPipe(ActivityId)) id: string): Promise<ActivityRun> {
-    const run = await this.activities.run(id);
+  async run(
+    @Param('id', new SchemaPipe(ActivityId)) id: string,
+    @Body(new SchemaPipe(RunRequest)) request: RunRequest,
+  ): Promise<ActivityRun> {
+    const run = await this.activities.run(id, request);
     if (!run) throw new ConflictException('Somebody works on this activity');
     return run;
   }

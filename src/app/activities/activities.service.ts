@@ -1,38 +1,37 @@
-import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import type { Activity, ActivityRun } from './activity.js';
+import { AgentQueues } from '../agents/agent-queues.js';
+import type { Activity, ActivityRun, RunRequest } from './activity.js';
 import { ActivityLock } from './activity.lock.js';
-import { ActivityRunner } from './activity-runner.js';
 import { ActivityStore } from './activity.store.js';
 import { ResumeIds } from './resume-ids.js';
 
-/** Takes runs of activities and tells what became of them. */
+/** Takes runs of activities and tells what became of them; a worker does them. */
 @Injectable()
 export class ActivitiesService {
   constructor(
     private readonly store: ActivityStore,
     private readonly lock: ActivityLock,
-    private readonly runner: ActivityRunner,
+    private readonly agents: AgentQueues,
     private readonly resumeIds: ResumeIds,
   ) {}
 
-  /** Has an activity run; `undefined` while somebody works on it. */
-  async run(activityId: string): Promise<ActivityRun | undefined> {
+  /**
+   * Has an agent run an activity; `undefined` while somebody works on it.
+   *
+   * @throws {QueueUnavailableError} when the run could not be handed over
+   */
+  async run(activityId: string, { tenantId, role }: RunRequest): Promise<ActivityRun | undefined> {
     if (await this.lock.isHeld(activityId)) return undefined;
-    const run = { activityId, runId: randomUUID() };
-    await this.store.save({
-      id: activityId,
-      runId: run.runId,
-      state: 'running',
-      startedAt: new Date().toISOString(),
-    });
-    await this.runner.start(run);
-    return run;
+    const runId = this.agents.newJobId(role);
+    // First noted, then handed over: the worker may be done before an add is answered.
+    await this.store.begin({ id: activityId, runId, state: 'queued', queuedAt: new Date().toISOString() });
+    await this.agents.run(tenantId, { activityId, role }, runId);
+    return { activityId, runId };
   }
 
   /** The last run of an activity, and where the next one continues; `undefined` before the first. */
   async find(activityId: string): Promise<(Activity & { resume: object | null }) | undefined> {
-    const activity = await this.store.find(activityId);
+    const activity = await this.store.findLast(activityId);
     if (!activity) return undefined;
     return { ...activity, resume: (await this.resumeIds.find(activityId)) ?? null };
   }

@@ -1,16 +1,13 @@
-import { Injectable, Logger } from '@nestjs/common';
-import { redactText } from 'rednest';
+import { Injectable } from '@nestjs/common';
 import type { Activity, ActivityRun } from './activity.js';
 import { ActivityLock } from './activity.lock.js';
 import { ActivityStore } from './activity.store.js';
 import { ModelAgent } from './model-agent.js';
 import { ResumeIds } from './resume-ids.js';
 
-/** Does the work of a run, wherever a runner has it done. */
+/** Does the work of a run, in whichever process. */
 @Injectable()
 export class ActivityExecutor {
-  private readonly logger = new Logger('Activities');
-
   constructor(
     private readonly store: ActivityStore,
     private readonly lock: ActivityLock,
@@ -19,39 +16,38 @@ export class ActivityExecutor {
   ) {}
 
   /**
-   * Runs an activity to its end, continuing the conversation of the run before. Never rejects: the end is
-   * in the store.
+   * Runs an activity to its end, continuing the conversation of the run before. May be called again after it
+   * rejected.
    *
    * @param signal aborted when the process stops
    */
-  async execute({ activityId, runId }: ActivityRun, signal: AbortSignal): Promise<void> {
-    const run = { id: activityId, runId, startedAt: now() };
-    try {
-      await this.lock.using(activityId, async (lost) => {
-        await this.store.save({ ...run, state: 'running' });
-        const resume = await this.resumeIds.find(activityId);
-        const turn = {
-          prompt: activityId,
-          sessionId: resume?.sessionId,
-          signal: AbortSignal.any([signal, lost]),
-        };
-        const { output, ...session } = await this.agent.run(turn);
-        await this.resumeIds.keep(activityId, session.id);
-        await this.store.save({ ...run, state: 'succeeded', finishedAt: now(), session, output });
+  execute(run: ActivityRun, signal: AbortSignal): Promise<Activity> {
+    const { activityId } = run;
+    return this.lock.using(activityId, async (lost) => {
+      const running: Activity = { ...(await this.known(run)), state: 'running', startedAt: now() };
+      await this.store.save(running);
+      const resume = await this.resumeIds.find(activityId);
+      const { output, ...session } = await this.agent.run({
+        prompt: activityId,
+        sessionId: resume?.sessionId,
+        signal: AbortSignal.any([signal, lost]),
       });
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : 'unknown';
-      this.logger.warn(`Run ${runId} of activity ${activityId} failed: ${redactText(reason)}`);
-      await this.saveFailure(run);
-    }
+      await this.resumeIds.keep(activityId, session.id);
+      const ended: Activity = { ...running, state: 'succeeded', finishedAt: now(), session, output };
+      await this.store.save(ended);
+      return ended;
+    });
   }
 
-  private async saveFailure(run: Pick<Activity, 'id' | 'runId' | 'startedAt'>): Promise<void> {
-    try {
-      await this.store.save({ ...run, state: 'failed', finishedAt: now() });
-    } catch {
-      this.logger.error(`The end of run ${run.runId} of activity ${run.id} could not be stored`);
-    }
+  /** Notes that a run will not be tried again. */
+  async giveUp(run: ActivityRun): Promise<void> {
+    await this.store.save({ ...(await this.known(run)), state: 'failed', finishedAt: now() });
+  }
+
+  /** A job may come from elsewhere than the route. */
+  private async known(run: ActivityRun): Promise<Activity> {
+    const { activityId: id, runId } = run;
+    return (await this.store.find(run)) ?? { id, runId, state: 'queued', queuedAt: now() };
   }
 }
 

@@ -1,26 +1,103 @@
 import { Injectable } from '@nestjs/common';
-import type { Activity } from './activity.js';
+import { ConnectionRegistry, defineKeyspace, KeyspaceRegistry, RedisOperations } from 'rednest';
+import type { Activity, ActivityRun } from './activity.js';
 
-/** Where activities live; a database in a real service. */
+/** Where activities live, for the process that takes a run and the one that does the work alike. */
 export abstract class ActivityStore {
-  /** Reads an activity. */
-  abstract find(id: string): Promise<Activity | undefined>;
-  /** Writes an activity. An end is only written for the run that is the last one. */
+  /** Reads the last run of an activity. */
+  abstract findLast(activityId: string): Promise<Activity | undefined>;
+  /** Reads a run. */
+  abstract find(run: ActivityRun): Promise<Activity | undefined>;
+  /** Notes a run, which is the last one of its activity from now on. */
+  abstract begin(activity: Activity): Promise<void>;
+  /** Writes what became of a run. */
   abstract save(activity: Activity): Promise<void>;
 }
 
-/** Keeps activities in memory. */
-@Injectable()
-export class InMemoryActivityStore extends ActivityStore {
-  private readonly activities = new Map<string, Activity>();
+/** How long a run is remembered. */
+const TTL = '7d';
 
-  override async find(id: string): Promise<Activity | undefined> {
-    return this.activities.get(id);
+/** The last run of each activity. */
+export const LAST_RUN = defineKeyspace({
+  capability: 'activity',
+  name: 'last',
+  routing: 'activityId',
+  parts: [],
+  ttl: TTL,
+  value: 'string',
+  description: 'Which run of an activity is the last one',
+});
+
+/** The runs of activities. */
+export const RUNS = defineKeyspace({
+  capability: 'activity',
+  name: 'run',
+  routing: 'activityId',
+  parts: ['runId'],
+  ttl: TTL,
+  value: 'json',
+  description: 'What became of a run of an activity',
+});
+
+/**
+ * Keeps runs in Redis. Each has a key of its own, so that the late end of an earlier run does not touch the last
+ * one, and every write may be sent again.
+ */
+@Injectable()
+export class RedisActivityStore extends ActivityStore {
+  constructor(
+    private readonly operations: RedisOperations,
+    private readonly connections: ConnectionRegistry,
+    keyspaces: KeyspaceRegistry,
+  ) {
+    super();
+    keyspaces.register(LAST_RUN);
+    keyspaces.register(RUNS);
+  }
+
+  override async findLast(activityId: string): Promise<Activity | undefined> {
+    const runId = await this.read('activity.last', this.lastKey(activityId));
+    return runId === undefined ? undefined : this.find({ activityId, runId });
+  }
+
+  override async find(run: ActivityRun): Promise<Activity | undefined> {
+    const text = await this.read('activity.find', this.runKey(run));
+    return text === undefined ? undefined : (JSON.parse(text) as Activity);
+  }
+
+  override async begin(activity: Activity): Promise<void> {
+    const { id: activityId, runId } = activity;
+    await this.operations.multi(
+      'activity.begin',
+      (queue) => [
+        queue.set(this.runKey({ activityId, runId }), JSON.stringify(activity), 'PX', RUNS.ttlMs!),
+        queue.set(this.lastKey(activityId), runId, 'PX', LAST_RUN.ttlMs!),
+      ],
+      { idempotent: true },
+    );
   }
 
   override async save(activity: Activity): Promise<void> {
-    const current = this.activities.get(activity.id);
-    if (activity.state !== 'running' && current?.runId !== activity.runId) return;
-    this.activities.set(activity.id, activity);
+    const key = this.runKey({ activityId: activity.id, runId: activity.runId });
+    await this.connections
+      .executor()
+      .run('activity.save', (client) => client.set(key, JSON.stringify(activity), 'PX', RUNS.ttlMs!), {
+        idempotent: true,
+      });
+  }
+
+  private async read(operation: string, key: string): Promise<string | undefined> {
+    const found = await this.connections
+      .executor()
+      .run(operation, (client) => client.get(key), { idempotent: true });
+    return found ?? undefined;
+  }
+
+  private lastKey(activityId: string): string {
+    return LAST_RUN.key(this.connections.configuration.keyPrefix, activityId);
+  }
+
+  private runKey({ activityId, runId }: ActivityRun): string {
+    return RUNS.key(this.connections.configuration.keyPrefix, activityId, runId);
   }
 }

@@ -1,13 +1,25 @@
 import { z } from 'zod';
+import { AGENT_ROLES } from '../agents/agent-queues.js';
+import { TenantId } from '../notifications/notification.js';
 
 /** Identifier of an activity in a path. */
 export const ActivityId = z
   .string()
   .regex(/^[A-Za-z0-9._-]{1,64}$/, 'letters, digits and . _ - (at most 64)');
 
-/** One run of an activity, as it is handed to a runner; plain data, so that a queue can carry it. */
+/** Body of a request to run an activity; all of it may be left out. */
+export const RunRequest = z.preprocess(
+  (body) => body ?? {},
+  z.strictObject({ tenantId: TenantId.default('demo'), role: z.enum(AGENT_ROLES).default('planner') }),
+);
+
+/** {@link RunRequest} as a type. */
+export type RunRequest = z.infer<typeof RunRequest>;
+
+/** One run of an activity. */
 export interface ActivityRun {
   readonly activityId: string;
+  /** Id of its job. */
   readonly runId: string;
 }
 
@@ -21,12 +33,13 @@ export interface ActivitySession {
   readonly turns: number;
 }
 
-/** What is known about an activity: its last run. */
+/** What is known about an activity: one of its runs, mostly the last. */
 export interface Activity {
   readonly id: string;
   readonly runId: string;
-  readonly state: 'running' | 'succeeded' | 'failed';
-  readonly startedAt: string;
+  readonly state: 'queued' | 'running' | 'succeeded' | 'failed';
+  readonly queuedAt: string;
+  readonly startedAt?: string;
   readonly finishedAt?: string;
   readonly session?: ActivitySession;
   readonly output?: string;

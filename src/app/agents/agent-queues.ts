@@ -41,14 +41,20 @@ export const AGENT_QUEUES = AGENT_ROLES.map((role) => defineQueue(`agent__${role
 export class AgentQueues {
   constructor(private readonly queues: QueueService) {}
 
+  /** An id for a job that is noted down before it is added. */
+  newJobId(role: AgentRole): string {
+    return this.queues.producer(`agent__${role}`).newJobId();
+  }
+
   /**
    * Adds the job of an agent for an activity.
    *
+   * @param jobId made by {@link newJobId}
    * @returns its id; shown by {@link find}
    * @throws {QueueUnavailableError} when Redis did not take it in time
    */
-  run(tenantId: string, task: AgentTask): Promise<string> {
-    return this.queues.producer(`agent__${task.role}`).add('run', task, { tenantId });
+  run(tenantId: string, task: AgentTask, jobId: string = this.newJobId(task.role)): Promise<string> {
+    return this.queues.producer(`agent__${task.role}`).add('run', task, { tenantId, jobId });
   }
 
   /** `undefined` for an unknown id and for a job of another tenant alike. */

@@ -1,12 +1,11 @@
 import { Module } from '@nestjs/common';
 import { QueueModule } from 'rednest/queue';
 import { AGENT_QUEUES, AgentQueues } from './agent-queues.js';
-import { AgentsProcessor } from './agents.processor.js';
 
-/** Eleven agent queues; other modules import it to inject {@link AgentQueues}. */
+/** Eleven agent queues; who hands work to agents, or does it, imports them here. */
 @Module({
   imports: [QueueModule.forFeature(AGENT_QUEUES)],
-  providers: [AgentQueues, AgentsProcessor],
+  providers: [AgentQueues],
   exports: [AgentQueues],
 })
 export class AgentsModule {}

@@ -1,20 +1,30 @@
 import { Logger } from '@nestjs/common';
 import { OnDeadLetter, OnJob, QueueProcessor, type DeadLetter, type JobContext } from 'rednest/queue';
-import { MessageProvider } from './message-provider.js';
+import { InjectOutbound, type OutboundLimiter } from 'rednest/rate-limit';
+import { MESSAGE_LIMIT, MessageProvider } from './message-provider.js';
 import { ALL_NOTIFICATION_QUEUES, type Delivery, type NotificationJob } from './notification.js';
 
-/** Delivers notifications through their providers. */
+/**
+ * Delivers notifications through their providers. Where a provider takes no more from a tenant, the error of the
+ * limiter says when it will, and the job comes back then.
+ */
 @QueueProcessor(ALL_NOTIFICATION_QUEUES, { concurrency: 10 })
 export class NotificationsProcessor {
   private readonly logger = new Logger('Notifications');
 
-  constructor(private readonly provider: MessageProvider) {}
+  constructor(
+    private readonly provider: MessageProvider,
+    @InjectOutbound(MESSAGE_LIMIT.name) private readonly limiter: OutboundLimiter,
+  ) {}
 
   @OnJob('deliver')
   async deliver(job: NotificationJob, { tenantId }: JobContext): Promise<Delivery> {
-    await this.provider.send(tenantId, job.channel);
-    this.logger.debug(`delivered ${job.type} by ${job.channel} for ${tenantId}`);
-    return { channel: job.channel, deliveredAt: new Date().toISOString() };
+    const { type, channel } = job;
+    const { deliveredAt } = await this.limiter.run(['tenant', tenantId!, 'channel', channel], () =>
+      this.provider.send(job),
+    );
+    this.logger.debug(`delivered ${type} by ${channel} for ${tenantId}`);
+    return { channel, deliveredAt };
   }
 
   @OnDeadLetter()
