@@ -266,11 +266,13 @@ function suite(start: () => Promise<TestServer>): void {
 
     it('reserves also while a refusal is remembered', async () => {
       const id = uniquePrefix();
-      await limiter.consume(id, PACED);
-      const refused = await limiter.consume(id, PACED);
+      // Far enough apart that the second call comes in time to be refused.
+      const paced: Policy = { ...PACED, limit: 1 };
+      await limiter.consume(id, paced);
+      const refused = await limiter.consume(id, paced);
       const before = await scriptCalls(redis);
 
-      const granted = await limiter.acquire(id, PACED);
+      const granted = await limiter.acquire(id, paced);
 
       expect([refused.allowed, granted.allowed, granted.source]).toEqual([false, true, 'redis']);
       expect((await scriptCalls(redis)) - before).toBe(1);
