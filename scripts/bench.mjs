@@ -26,8 +26,12 @@ if (!existsSync(join(bench, 'node_modules'))) {
   if (code !== 0) process.exit(code);
 }
 await buildIfNeeded();
-// Measures server processes over HTTP, unlike the others; so it has a runner of its own.
-const isGuard = process.argv[process.argv.indexOf('--only') + 1] === 'rate-limit-guard';
+// One measures server processes over HTTP, one compares answers instead of speed: they run by themselves.
+const only = process.argv[process.argv.indexOf('--only') + 1] ?? '';
+const alone = new Map([
+  ['rate-limit-guard', 'rate-limit-guard.bench.ts'],
+  ['cache-semantics', 'cache-semantics.ts'],
+]);
 process.exitCode = await runNode(
   [
     '--disable-warning=ExperimentalWarning',
@@ -35,7 +39,7 @@ process.exitCode = await runNode(
     '--expose-gc',
     '--import',
     '@swc-node/register/esm-register',
-    join(bench, isGuard ? 'rate-limit-guard.bench.ts' : 'run.ts'),
+    join(bench, alone.get(only) ?? 'run.ts'),
     ...process.argv.slice(2),
   ],
   { env: { ...process.env, NODE_ENV: 'test', SWC_NODE_PROJECT: join(bench, 'tsconfig.json') } },

@@ -35,7 +35,13 @@ export async function openOwn(url: string, options: CacheOptions): Promise<Opene
 
 /** bentocache: Redis alone, or memory, Redis and its bus. */
 export function openBento(url: string, tiers: 'redis' | 'both') {
-  const connection = (): Redis => new Redis(url);
+  const connections: Redis[] = [];
+  const connection = (): Redis => {
+    const redis = new Redis(url);
+    redis.on('error', () => undefined);
+    connections.push(redis);
+    return redis;
+  };
   const store =
     tiers === 'redis'
       ? bentostore().useL2Layer(redisDriver({ connection: connection() }))
@@ -44,7 +50,12 @@ export function openBento(url: string, tiers: 'redis' | 'both') {
           .useL2Layer(redisDriver({ connection: connection() }))
           .useBus(redisBusDriver({ connection: connection() }));
   const bento = new BentoCache({ default: 'main', prefix: `bento-${tiers}`, stores: { main: store } });
-  return { cache: bento, close: () => bento.disconnectAll() };
+  // What it was given it does not end, and it would go on to look for a server that is gone.
+  const close = async (): Promise<void> => {
+    await bento.disconnectAll();
+    for (const redis of connections) redis.disconnect();
+  };
+  return { cache: bento, close };
 }
 
 /** cache-manager on @keyv/redis, with or without memory before it. */

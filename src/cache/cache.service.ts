@@ -89,7 +89,7 @@ export class CacheService {
       const copy = (options?.memory ?? this.defaults.memory) ? this.inMemory(place) : undefined;
       return copy ? Promise.resolve(copy.value as T) : this.readFresh<T>(place, options);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 
@@ -175,7 +175,7 @@ export class CacheService {
       }
       return this.parts.loads.run(this.plan(place, loader, options, force));
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 

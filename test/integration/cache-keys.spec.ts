@@ -35,7 +35,7 @@ class Watch {
     if (command === 'echo') this.seen = args[0]!;
     // A server that runs a script says so before it says what the script does.
     if (source === 'lua') this.scripts.at(-1)!.touched.push(...keysOf(command, args));
-    else if (/^eval/.test(command)) {
+    else if (command.startsWith('eval')) {
       this.scripts.push({ name: args[0]!, declared: args.slice(2, 2 + Number(args[1])), touched: [] });
     }
   }
