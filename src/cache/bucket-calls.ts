@@ -69,11 +69,9 @@ export class BucketCalls {
     const { executor, identity } = this.init;
     const call: ScriptCall<Reply> = { operation, script, bucket, keys, parts, timeoutMs, idempotent };
     if (!identity.knows(bucket)) return this.runCarefully(call);
+    // Looked at again when the call leaves: without a connection it may have waited.
     const send = (client: RedisClient): Promise<unknown> =>
-      // Looked at again when the call leaves: without a connection it may have waited.
-      identity.knows(bucket)
-        ? (client as unknown as ByteClient).evalshaBuffer(script.sha1, keys, ...parts)
-        : Promise.resolve(UNKNOWN_SERVER);
+      identity.knows(bucket) ? sendScript(client, call) : Promise.resolve(UNKNOWN_SERVER);
     return executor.run(operation, send, { deadlineMs: timeoutMs, idempotent }).then(
       (reply) => (reply === UNKNOWN_SERVER ? this.runCarefully(call) : (reply as Reply)),
       (error: unknown) => {
@@ -116,19 +114,18 @@ export class BucketCalls {
       timeoutMs,
       idempotent: true,
     });
+    bucket.scripts.clear();
     bucket.adoptedIn = epoch;
   }
 
   private async runCarefully<Reply>(call: ScriptCall<Reply>): Promise<Reply> {
     const { executor, identity } = this.init;
-    const { operation, script, bucket, keys, parts, timeoutMs, idempotent } = call;
+    const { operation, bucket, timeoutMs, idempotent } = call;
     // One deadline for all of it; a comparison that takes longer ends for those who come later.
     const endMs = performance.now() + timeoutMs;
     const leftMs = (): number => Math.max(1, Math.ceil(endMs - performance.now()));
     const send = (client: RedisClient): Promise<unknown> =>
-      identity.knows(bucket)
-        ? (client as unknown as ByteClient).evalshaBuffer(script.sha1, keys, ...parts)
-        : Promise.resolve(UNKNOWN_SERVER);
+      identity.knows(bucket) ? sendScript(client, call) : Promise.resolve(UNKNOWN_SERVER);
     for (let attempt = 0; attempt < EPOCH_RETRIES; attempt += 1) {
       if (!identity.knows(bucket)) {
         const adopted = await raceTimeout(this.adopt(bucket, timeoutMs), leftMs());
@@ -146,9 +143,9 @@ export class BucketCalls {
   }
 
   private sendSource<Reply>(call: ScriptCall<Reply>): Promise<Reply> {
-    const { operation, script, keys, parts, timeoutMs, idempotent } = call;
-    const send = (client: RedisClient): Promise<unknown> =>
-      (client as unknown as ByteClient).evalBuffer(script.lua, keys, ...parts);
+    const { operation, script, bucket, timeoutMs, idempotent } = call;
+    bucket.scripts.delete(script.sha1);
+    const send = (client: RedisClient): Promise<unknown> => sendScript(client, call);
     return this.init.executor.run(operation, send, { deadlineMs: timeoutMs, idempotent }) as Promise<Reply>;
   }
 
@@ -160,6 +157,20 @@ export class BucketCalls {
       outcome: 'not-sent',
     });
   }
+}
+
+/**
+ * Sends the hash once the server has run the source for this bucket. To try the hash first would cost a
+ * round trip when it is not known, and put a write behind others that were asked for later.
+ */
+function sendScript<Reply>(client: RedisClient, call: ScriptCall<Reply>): Promise<unknown> {
+  const { script, bucket, keys, parts } = call;
+  const bytes = client as unknown as ByteClient;
+  if (bucket.scripts.has(script.sha1)) return bytes.evalshaBuffer(script.sha1, keys, ...parts);
+  return bytes.evalBuffer(script.lua, keys, ...parts).then((reply) => {
+    bucket.scripts.add(script.sha1);
+    return reply;
+  });
 }
 
 function isUnknownScript(error: unknown): boolean {

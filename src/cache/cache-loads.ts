@@ -23,6 +23,8 @@ interface Asked {
   readonly found: FoundValue | undefined;
   /** Stamp of the entry that is there, readable or not. */
   readonly seenUs: number | undefined;
+  /** Monotonic time at which the question left, in milliseconds. */
+  readonly sentMs: number;
 }
 
 /** One read that may load, on behalf of all callers of its flight. */
@@ -100,29 +102,29 @@ export class CacheLoads {
       const asked = fallback ? await raceTimeout(asking, plan.options.staleTimeoutMs) : await asking;
       if (asked !== TIMED_OUT) {
         const { role, found } = asked;
-        if (role === 'fresh' && found) return this.hit(plan, found);
+        if (role === 'fresh' && found) return this.hit(call, found, asked);
         return await this.proceed(call, asked);
       }
     } catch (error) {
       if (!(error instanceof UnreachableError)) throw error;
-      return this.loadAlone(call, fallback);
+      // Nobody can be told of a newer write: all share what is loaded.
+      return this.loadAlone(call, fallback, Infinity);
     }
     this.loadWhenAnswered(call, asking);
-    return this.serveStale(plan, fallback!);
+    return this.serveStale(call, fallback!);
   }
 
   private async proceed<T>(call: LoadCall<T>, asked: Asked): Promise<T> {
     const { plan } = call;
     const { found, role } = asked;
-    if (role === 'fresh') return found ? this.hit(plan, found) : this.replace(call, asked);
+    if (role === 'fresh') return found ? this.hit(call, found, asked) : this.replace(call, asked);
     this.core.observers.recorder.count('misses');
     if (found && this.isRevalidated(plan, found)) {
       if (role === 'lead') this.lead(call, asked).catch(() => undefined);
-      call.flight.verdict = 'unknown';
-      return this.serveStale(plan, found);
+      return this.serveStale(call, found);
     }
     const stale = found && this.isGraceful(plan, found) ? found : undefined;
-    if (role === 'backoff') return stale ? this.serveStale(plan, stale) : this.loadAlone(call, undefined);
+    if (role === 'backoff') return stale ? this.serveStale(call, stale) : this.loadAlone(call, undefined);
     return this.inTime(call, role === 'wait' ? this.waitFor(call, asked) : this.lead(call, asked), stale);
   }
 
@@ -133,7 +135,8 @@ export class CacheLoads {
     return isUnreadable ? this.loadAlone(call, undefined) : this.proceed(call, asked);
   }
 
-  private hit<T>(plan: LoadPlan<T>, found: FoundValue): T {
+  private hit<T>({ plan, flight }: LoadCall<T>, found: FoundValue, { sentMs }: Asked): T {
+    flight.asOfMs = sentMs;
     this.core.observers.recorder.count('hits');
     if (this.isDue(plan.options, found)) this.refresh(plan, found);
     return found.value as T;
@@ -174,6 +177,7 @@ export class CacheLoads {
 
   /** Loads with the lease. */
   private lead<T>(call: LoadCall<T>, { detail, found }: Asked): Promise<T> {
+    call.flight.asOfMs = performance.now();
     call.running = this.runs.start(call.plan, call.token, detail, found);
     call.flight.verdict = call.running.verdict;
     return call.running.value;
@@ -187,18 +191,21 @@ export class CacheLoads {
       const value = limitMs === 0 ? await work : await raceTimeout(work, limitMs);
       if (value !== TIMED_OUT) return value;
     } catch (error) {
-      if (stale && !(error instanceof UnreachableError)) return this.serveStale(call.plan, stale);
+      if (stale && !(error instanceof UnreachableError)) return this.serveStale(call, stale);
       throw error;
     }
-    // Those who share the answer do not wait for what becomes of the load.
-    call.flight.verdict = 'unknown';
     if (!backgroundCompletion) call.running?.abort();
-    if (stale) return this.serveStale(call.plan, stale);
+    if (stale) return this.serveStale(call, stale);
     throw new CacheLoaderTimeoutError(limitMs);
   }
 
   /** Without the lease, and without keeping the value: Redis is away, or another one holds it for too long. */
-  private loadAlone<T>(call: LoadCall<T>, stale: FoundValue | undefined): Promise<T> {
+  private loadAlone<T>(
+    call: LoadCall<T>,
+    stale: FoundValue | undefined,
+    asOfMs = performance.now(),
+  ): Promise<T> {
+    call.flight.asOfMs = asOfMs;
     call.running = this.runs.startAlone(call.plan, stale);
     return this.inTime(call, call.running.value, stale);
   }
@@ -247,6 +254,9 @@ export class CacheLoads {
     const before = options.memory ? this.core.memory?.find(key, plan.view) : undefined;
     const ticket = options.memory ? this.core.memory?.begin(key) : undefined;
     let lead: RawLead;
+    // What is asked for in one turn leaves at its end.
+    let sentMs = Infinity;
+    process.nextTick(() => void (sentMs = performance.now()));
     try {
       const mark = before?.entry.mark;
       lead =
@@ -264,7 +274,7 @@ export class CacheLoads {
     const [nowUs, entry, role = 0, detail = 0] = lead;
     const received = receive(this.core, plan, nowUs, toEntry(entry), copy);
     const found = received instanceof Promise ? await received : received;
-    return { role: ROLES[role], detail, found, seenUs: found ? found.stampUs : stampOf(entry) };
+    return { role: ROLES[role], detail, found, seenUs: found ? found.stampUs : stampOf(entry), sentMs };
   }
 
   /** Without agreement between processes each takes the lease from the other; the last one is kept. */
@@ -284,7 +294,10 @@ export class CacheLoads {
       .catch(() => undefined);
   }
 
-  private serveStale<T>(_plan: LoadPlan<T>, stale: FoundValue): T {
+  private serveStale<T>({ flight }: LoadCall<T>, stale: FoundValue): T {
+    // Those who share the answer do not wait for what becomes of a load; being old is what it is about.
+    flight.verdict = 'unknown';
+    flight.asOfMs = Infinity;
     this.core.observers.recorder.count('staleHits');
     return stale.value as T;
   }

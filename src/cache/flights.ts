@@ -17,6 +17,11 @@ export interface FlightPlan {
 export interface Flight {
   /** Settles after the shared promise; never rejects. */
   verdict: Promise<Verdict> | Verdict;
+  /**
+   * Monotonic time, in milliseconds, at which what is shared was true, where the verdict is `unknown`. Who
+   * joined later may have been told of a newer write meanwhile.
+   */
+  asOfMs: number;
 }
 
 /** A flight, and the promise it shares until it has landed. */
@@ -42,7 +47,8 @@ export class Flights {
 
   /**
    * Shares the running work of `key`, or starts it. Who joins began after the work did, so a value that
-   * was overtaken in between is too old for them: they start anew. Who wants a load does not join a read.
+   * was overtaken in between, or read before they came, is too old for them: they start anew. Who wants a
+   * load does not join a read.
    */
   run<T>(plan: FlightPlan, start: (flight: Flight) => Promise<T>): Promise<T> {
     const running = this.find<T>(plan);
@@ -75,12 +81,13 @@ export class Flights {
     start: (flight: Flight) => Promise<T>,
   ): Promise<T> {
     const { key } = plan;
+    const joinedMs = performance.now();
     let running: RunningFlight<T> | undefined = first;
     for (let attempt = 0; running; attempt += 1) {
       this.joinedCount += 1;
       const value: T = await running.value!;
-      const { verdict } = running;
-      if ((typeof verdict === 'string' ? verdict : await verdict) !== 'overtaken') return value;
+      const verdict: Verdict = typeof running.verdict === 'string' ? running.verdict : await running.verdict;
+      if (verdict === 'kept' || (verdict === 'unknown' && joinedMs <= running.asOfMs)) return value;
       if (attempt === MAX_RESTARTS) return value;
       if (this.running.get(key) === running) this.running.delete(key);
       running = this.find<T>(plan);
@@ -90,7 +97,7 @@ export class Flights {
 
   private launch<T>(plan: FlightPlan, start: (flight: Flight) => Promise<T>): Promise<T> {
     const { key } = plan;
-    const flight: RunningFlight<T> = { value: undefined, verdict: 'unknown', plan };
+    const flight: RunningFlight<T> = { value: undefined, verdict: 'unknown', asOfMs: Infinity, plan };
     const land = (): void => {
       if (this.running.get(key) === flight) this.running.delete(key);
       // A map that changes with every call keeps what it held reachable until the next full collection.

@@ -99,7 +99,7 @@ function behaviour(startPlace: () => Promise<Place>, rounds: number): void {
   });
 
   it('loads once although the load takes longer than its lease', async () => {
-    const results = await fleet.all<Stampede>('stampede', 'slow', 20, 1500, { lease: '300ms' });
+    const results = await fleet.all<Stampede>('stampede', 'slow', 20, 2500, { lease: '1s' });
 
     expect(await loadsOf('slow')).toBe(1);
     expect(results.flatMap(({ numbers }) => numbers)).toEqual(results.map(() => 1));

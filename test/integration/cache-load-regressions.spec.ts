@@ -45,8 +45,10 @@ describeNative('loads that go wrong', () => {
   }
 
   const leaseOf = (id: string) => redis.get(CACHE_LEASE_KEYSPACE.key(keyPrefix, 'n', id));
-  const scripts = async (): Promise<number> =>
-    Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
+  const scripts = async (): Promise<number> => {
+    const calls = (await redis.info('commandstats')).matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g);
+    return [...calls].reduce((sum, [, count]) => sum + Number(count), 0);
+  };
 
   beforeEach(async () => {
     server = await startNative();
@@ -280,6 +282,26 @@ describeNative('loads that go wrong', () => {
     expect(value).toBe('old');
     expect(loads).toBe(0);
     await expect(other.get('k', { memory: false })).resolves.toBe('new');
+  });
+
+  it('does not share a load without a lease with those who came after a newer write', async () => {
+    const options = { waitTimeout: '50ms', lease: '60s' } as const;
+    const [held, slow] = [gate(), gate()];
+    let loads = 0;
+    // Without memory no process is told of what others write.
+    const deaf = await open({ memory: false });
+    const holder = other.getOrSet('k', () => held.opened.then(() => 'held'), options);
+    await eventually('it has the lease', () => leaseOf('k'));
+    const early = deaf.getOrSet('k', () => ((loads += 1), slow.opened.then(() => 'old')), options);
+    await eventually('the wait is over', () => loads === 1);
+
+    await other.set('k', 'new');
+    const late = deaf.getOrSet('k', () => 'loaded', options);
+    slow.open();
+
+    await expect(Promise.all([early, late])).resolves.toEqual(['old', 'new']);
+    held.open();
+    await holder;
   });
 
   it('refuses options that getOrSetMany would ignore', async () => {
