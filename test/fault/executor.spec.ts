@@ -155,6 +155,18 @@ describeNative('RedisExecutor under faults', () => {
     expect(await Promise.all(calls)).toEqual([undefined, undefined, undefined, undefined, undefined]);
   });
 
+  it('F40 takes an answer that came in time, also when the event loop was blocked only at the end', async () => {
+    await executor().run('probe.pause', (redis) => redis.client('PAUSE', 500, 'ALL'));
+    const call = failure(ping({ deadlineMs: 800 }));
+    const startedMs = performance.now();
+    await eventually('half of the deadline', () => performance.now() - startedMs > 400);
+    // Timers are what comes next after it, before the socket is read.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (performance.now() - startedMs < 1_000);
+
+    expect(await call).toBeUndefined();
+  });
+
   it.each(['in flight', 'not written yet'])('F40 keeps the socket of a call that was %s', async (when) => {
     const accepted = async (): Promise<number> =>
       Number(await infoField(server.port, 'stats', 'total_connections_received'));
