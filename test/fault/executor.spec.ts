@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import {
@@ -121,6 +122,21 @@ describeNative('RedisExecutor under faults', () => {
     expect(await waiting).toBeInstanceOf(RedisAbortedError);
     expect(await waiting).toMatchObject({ outcome: 'unknown' });
     expect(await failure(ping({ signal: controller.signal }))).toMatchObject({ outcome: 'not-sent' });
+  });
+
+  it('follows one signal for many calls with one listener: more than ten are taken for a leak', async () => {
+    const { signal } = new AbortController();
+    const controller = new AbortController();
+
+    await Promise.all(Array.from({ length: 50 }, () => ping({ signal })));
+    server.freeze();
+    const aborted = Array.from({ length: 50 }, () => failure(ping({ signal: controller.signal })));
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(1);
+    controller.abort();
+
+    expect((await Promise.all(aborted)).every((error) => error instanceof RedisAbortedError)).toBe(true);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
   });
 
   it('F50 refuses more calls than it may hold, with nothing sent', async () => {
