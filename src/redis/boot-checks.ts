@@ -96,7 +96,8 @@ function permissionFaults({ pingRefused }: BootFacts, place: BootPlace): BootFin
   return [fault('NOPERM', `the user of ${name} may not run PING; grant it +@connection`)];
 }
 
-function warnings({ clockSkewMs = 0, passwordUnused, refused }: BootFacts, place: BootPlace): BootFinding[] {
+function warnings(facts: BootFacts, place: BootPlace): BootFinding[] {
+  const { clockSkewMs = 0, passwordUnused, scriptsRefused, refused } = facts;
   const findings: BootFinding[] = [];
   if (Math.abs(clockSkewMs) > MAX_CLOCK_SKEW_MS) {
     const seconds = Math.round(Math.abs(clockSkewMs) / 1000);
@@ -107,6 +108,11 @@ function warnings({ clockSkewMs = 0, passwordUnused, refused }: BootFacts, place
     const name = new BootSettings(place).name('password');
     const text = `${name} is set, but the server takes clients without a password; give it one (requirepass), or remove the setting`;
     findings.push({ level: 'warning', reason: 'PASSWORD_UNUSED', text });
+  }
+  if (scriptsRefused) {
+    const name = new BootSettings(place).name('username');
+    const text = `the user of ${name} may not run scripts, which rate limits, queues and the cache need; grant it +@scripting +time`;
+    findings.push({ level: 'warning', reason: 'NOPERM', text });
   }
   const unseen = refused.filter((entry) => entry.startsWith('TIME'));
   if (unseen.length > 0) findings.push(skipped(unseen, 'clock'));

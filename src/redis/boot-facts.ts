@@ -14,6 +14,8 @@ export interface BootFacts {
   readonly passwordUnused?: boolean;
   /** First word of the reply when `PING` was refused. */
   readonly pingRefused?: string;
+  /** The user may not run scripts. */
+  readonly scriptsRefused?: boolean;
   /** Commands the server refused, with the reason, such as `TIME (NOPERM)`. */
   readonly refused: readonly string[];
 }
@@ -32,10 +34,12 @@ export interface StorageFacts {
 export async function readBootFacts(client: RedisClient, password?: string): Promise<BootFacts> {
   const ask = new Questions(client);
   const startedMs = Date.now();
-  const [ping, hello, time, login] = await Promise.all([
+  const [ping, hello, time, , login] = await Promise.all([
     ask.reply('PING'),
     ask.reply('HELLO'),
     ask.reply('TIME'),
+    // No server knows this script: who may run scripts is told so.
+    ask.reply('EVALSHA', '0'.repeat(40), '0'),
     password === undefined ? undefined : ask.rejection('AUTH', password),
   ]);
   const nowMs = (startedMs + Date.now()) / 2;
@@ -51,7 +55,8 @@ export async function readBootFacts(client: RedisClient, password?: string): Pro
       : undefined,
     passwordUnused: login === undefined ? undefined : /without any password|no password is set/.test(login),
     pingRefused: ping === undefined ? ask.codeOf('PING') : undefined,
-    refused: ask.refused.filter((entry) => !entry.startsWith('PING')),
+    scriptsRefused: ask.codeOf('EVALSHA') === 'NOPERM' ? true : undefined,
+    refused: ask.refused.filter((entry) => !/^(PING|EVALSHA) /.test(entry)),
   });
 }
 

@@ -39,8 +39,8 @@ class CallbackDeadline extends Deadline {
  * Deadlines of equal length expire in the order they were added, so each length needs one timer
  * for its oldest entry instead of a timer per call. Adding and cancelling are O(1).
  *
- * When the event loop was blocked, answers may wait unread in the socket although the time is over.
- * Such deadlines get one more turn of the loop before they expire.
+ * Answers that came in time may lie unread in the socket, as timers run before sockets are read: deadlines
+ * expire at the end of the turn in which their time is over.
  */
 export class DeadlineQueue {
   private readonly lanes = new Map<number, Lane>();
@@ -125,8 +125,8 @@ class Lane {
   private onTimer(): void {
     const nowMs = performance.now();
     const lateMs = nowMs - this.dueAtMs;
-    if (lateMs > this.ms * STALL_SHARE) setImmediate(() => this.finish(nowMs, lateMs));
-    else this.finish(nowMs, 0);
+    const stalledMs = lateMs > this.ms * STALL_SHARE ? lateMs : 0;
+    setImmediate(() => this.finish(nowMs, stalledMs));
   }
 
   private finish(nowMs: number, stalledMs: number): void {

@@ -1,4 +1,5 @@
 import { DIAGNOSTICS, DiagnosticsPublisher, type CallFailureDiagnostic } from '../common/index.js';
+import { AbortSignals } from './abort-signals.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
 import type { RedisClient } from './client-factory.js';
 import { CommandTimers } from './command-timers.js';
@@ -147,6 +148,7 @@ export class ExecutorContext {
   inFlight = 0;
   readonly budget = new RetryBudget();
   readonly silence = new Silence();
+  readonly signals = new AbortSignals();
   readonly timers: CommandTimers;
   readonly writes: WriteGathering;
   readonly topology: TopologyWatch;

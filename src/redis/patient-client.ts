@@ -8,7 +8,9 @@ import type { RedisClient } from './client-factory.js';
  * Its commands leave by themselves, also with auto-pipelining: a batch has one timer for all.
  */
 export function patientView<T extends RedisClient>(client: T): T {
-  const options = Object.create(client.options, { enableAutoPipelining: { value: false } }) as object;
+  const options = new Proxy(client.options, {
+    get: (target, name): unknown => (name === 'enableAutoPipelining' ? false : Reflect.get(target, name)),
+  });
   const send = client.sendCommand.bind(client) as (command: Command, ...rest: unknown[]) => unknown;
   const sendCommand = (command: Command, ...rest: unknown[]): unknown => send(patient(command), ...rest);
   return new Proxy(client, {

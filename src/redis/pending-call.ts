@@ -67,8 +67,7 @@ export class PendingCall<T> extends Deadline {
 
   private follow(signal: AbortSignal): void {
     const onAbort = (): void => this.fail(new RedisAbortedError(this.describe()));
-    signal.addEventListener('abort', onAbort, { once: true });
-    this.release = () => signal.removeEventListener('abort', onAbort);
+    this.release = this.context.signals.follow(signal, onAbort);
   }
 
   private sendWhenReady(): void {

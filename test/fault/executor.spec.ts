@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import {
@@ -123,6 +124,21 @@ describeNative('RedisExecutor under faults', () => {
     expect(await failure(ping({ signal: controller.signal }))).toMatchObject({ outcome: 'not-sent' });
   });
 
+  it('follows one signal for many calls with one listener: more than ten are taken for a leak', async () => {
+    const { signal } = new AbortController();
+    const controller = new AbortController();
+
+    await Promise.all(Array.from({ length: 50 }, () => ping({ signal })));
+    server.freeze();
+    const aborted = Array.from({ length: 50 }, () => failure(ping({ signal: controller.signal })));
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(1);
+    controller.abort();
+
+    expect((await Promise.all(aborted)).every((error) => error instanceof RedisAbortedError)).toBe(true);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
+  });
+
   it('F50 refuses more calls than it may hold, with nothing sent', async () => {
     server.freeze();
     const calls = Array.from({ length: 10_050 }, () => failure(ping({ deadlineMs: 400 })));
@@ -153,6 +169,18 @@ describeNative('RedisExecutor under faults', () => {
     while (performance.now() < untilMs);
 
     expect(await Promise.all(calls)).toEqual([undefined, undefined, undefined, undefined, undefined]);
+  });
+
+  it('F40 takes an answer that came in time, also when the event loop was blocked only at the end', async () => {
+    await executor().run('probe.pause', (redis) => redis.client('PAUSE', 500, 'ALL'));
+    const call = failure(ping({ deadlineMs: 800 }));
+    const startedMs = performance.now();
+    await eventually('half of the deadline', () => performance.now() - startedMs > 400);
+    // Timers are what comes next after it, before the socket is read.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (performance.now() - startedMs < 1_000);
+
+    expect(await call).toBeUndefined();
   });
 
   it.each(['in flight', 'not written yet'])('F40 keeps the socket of a call that was %s', async (when) => {

@@ -101,8 +101,9 @@ describeNative('RedisExecutor through a Sentinel failover', () => {
   }, 60_000);
 
   it('F27 follows a failover that an operator asked for; nothing hangs or runs twice', async () => {
-    const { report } = await survive('F27 manual failover', () => set.failover());
+    const { report, resumedMs } = await survive('F27 manual failover', () => set.failover());
 
     expectHonest(report);
+    expect(resumedMs).toBeLessThan(RESUME_MS);
   }, 60_000);
 });
