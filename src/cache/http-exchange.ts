@@ -19,7 +19,7 @@ export type HeaderSnapshot = ReadonlyMap<string, string | undefined>;
 export class HttpExchange {
   private readonly request: { headers?: Record<string, string | string[] | undefined> };
   private readonly response: { statusCode?: number };
-  /** What the interceptor has set itself; a handler that runs meanwhile did not. */
+  /** What the interceptor has set itself, by name in lower case; a handler that runs meanwhile did not. */
   private readonly own = new Map<string, string>();
   private answeredWith: number | undefined;
 
@@ -89,7 +89,7 @@ export class HttpExchange {
 
   /** Sets a response header. */
   set(name: string, value: string): void {
-    this.own.set(name, value);
+    this.own.set(name.toLowerCase(), value);
     this.adapter.setHeader(this.response, name, value);
   }
 
@@ -111,6 +111,6 @@ export class HttpExchange {
   /** A response header, unless it is one of {@link set}. */
   handlerHeader(name: string): string | undefined {
     const value = this.responseHeader(name);
-    return value === this.own.get(name) ? undefined : value;
+    return value === this.own.get(name.toLowerCase()) ? undefined : value;
   }
 }
