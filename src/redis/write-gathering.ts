@@ -25,7 +25,7 @@ export class WriteGathering {
     this.held = stream;
     stream.cork();
     // Runs when all continuations of the replies at hand have sent what they want to send.
-    process.nextTick(this.end);
+    setImmediate(this.end);
   }
 
   private readonly end = (): void => {
