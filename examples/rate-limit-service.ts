@@ -12,6 +12,23 @@ class AppModule {}
 const app = await NestFactory.createApplicationContext(AppModule, { logger: ['error', 'warn'] });
 const limiter = app.get(RateLimiter);
 
+// #region consume
+async function report(tenantId: string): Promise<string> {
+  const decision = await limiter.consume(['tenant', tenantId], { name: 'reports', limit: 20, window: '1d' });
+  return decision.allowed ? 'here it is' : `next report in ${decision.retryAfterMs} ms`;
+}
+// #endregion
+console.log(await report('acme'));
+
+// #region rows
+async function read(userId: string, rows: readonly string[]): Promise<readonly string[]> {
+  const perHour: Policy = { name: 'rows', limit: 100_000, window: '1h' };
+  await limiter.enforce(['user', userId], perHour, { cost: rows.length });
+  return rows;
+}
+// #endregion
+console.log(`${(await read('ann', ['a', 'b', 'c'])).length} rows read`);
+
 // #region plans
 const plans: Record<string, number> = { free: 100, pro: 10_000 };
 const planOf = async (tenant: string): Promise<string> => (tenant === 'acme' ? 'pro' : 'free');

@@ -1,5 +1,6 @@
 import { DIAGNOSTICS, DiagnosticsPublisher, type RateLimitDiagnostic } from '../common/index.js';
 import type { Demand, RateLimitDecision } from './decision.js';
+import type { EvaluationMode } from './local/local-limiter.js';
 
 /**
  * Publishes decisions to the diagnostics channel, one message per policy, without identities. Costs
@@ -10,9 +11,10 @@ import type { Demand, RateLimitDecision } from './decision.js';
 export class DecisionReporter {
   private readonly diagnostics = new DiagnosticsPublisher<RateLimitDiagnostic>(DIAGNOSTICS.rateLimit);
 
-  /** Publishes a decision and passes it on. */
-  report(demands: readonly Demand[], decision: RateLimitDecision): RateLimitDecision {
-    if (this.diagnostics.isHeard) this.publish(demands, (name) => toMessage(decision, name));
+  /** Publishes a decision and passes it on. Looking is none. */
+  report(mode: EvaluationMode, demands: readonly Demand[], decision: RateLimitDecision): RateLimitDecision {
+    if (this.diagnostics.isHeard && mode !== 'peek')
+      this.publish(demands, (name) => toMessage(decision, name));
     return decision;
   }
 

@@ -2,6 +2,12 @@ export type { ConcurrencyOptions, ConcurrencyPolicy, ConcurrencySlot } from './c
 export type { RateLimitDecision, RateLimitPolicyState, RateLimitSource } from './decision.js';
 export { hashedId, type RateLimitId } from './identity.js';
 export type {
+  RateLimitAcquireOptions,
+  RateLimitConsumeOptions,
+  RateLimitDemand,
+  RateLimitWrapOptions,
+} from './limiter-calls.js';
+export type {
   Policy,
   PolicyBlock,
   PolicyLimits,
@@ -38,14 +44,7 @@ export {
   type ResolvedDenyCache,
   type ResolvedRateLimitOptions,
 } from './rate-limit.options.js';
-export {
-  RateLimiter,
-  type RateLimitAcquireOptions,
-  type RateLimitConsumeOptions,
-  type RateLimitDemand,
-  type RateLimitStatus,
-  type RateLimitWrapOptions,
-} from './rate-limiter.service.js';
+export { RateLimiter, type RateLimitStatus } from './rate-limiter.service.js';
 export type { RateLimitReceipt } from './receipt.js';
 export type { RateLimitProblem, RateLimitRefusal } from './problem.js';
 export type {

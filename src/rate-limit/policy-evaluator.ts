@@ -10,26 +10,19 @@ import {
   type RedisExecutor,
 } from '../redis/index.js';
 import { AvailabilityLog } from './availability-log.js';
-import {
-  mergeDecisions,
-  OPEN_DECISION,
-  toDecision,
-  type Demand,
-  type RateLimitDecision,
-} from './decision.js';
+import { mergeDecisions, toDecision, type Demand, type RateLimitDecision } from './decision.js';
 import { DecisionReporter } from './decision-reporter.js';
 import { DenyCache } from './deny-cache.js';
 import { DenyInvalidation } from './deny-invalidation.js';
-import { LocalLimiter, type Change, type EvaluationMode } from './local/local-limiter.js';
-import type { PolicySet } from './policy-set.js';
-import { RateLimitUnavailableError } from './rate-limit.errors.js';
+import type { Change, EvaluationMode } from './local/local-limiter.js';
 import { RATE_LIMIT_KEYSPACES } from './rate-limit.keyspace.js';
 import type { ResolvedRateLimitOptions } from './rate-limit.options.js';
 import { ADJUST, CONSUME } from './rate-limit.scripts.js';
 import { RATE_LIMIT_OPTIONS } from './rate-limit.tokens.js';
 import type { RateLimitReceipt, ReceiptEntry } from './receipt.js';
 import { RedisGate } from './redis-gate.js';
-import { adjustArguments, adjustKeys, consumeArguments, keysOf, localPart } from './script-arguments.js';
+import { adjustArguments, adjustKeys, consumeArguments, keysOf } from './script-arguments.js';
+import { WithoutRedis } from './without-redis.js';
 
 const OPERATIONS: Readonly<Record<EvaluationMode, string>> = {
   consume: 'rate-limit.consume',
@@ -51,7 +44,7 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
   private readonly connection: string;
   private readonly executor: RedisExecutor;
   private readonly prefix: string;
-  private readonly local: LocalLimiter;
+  private readonly withoutRedis: WithoutRedis;
   private readonly gate: RedisGate;
   private readonly denials: DenyCache | undefined;
   private readonly invalidation: DenyInvalidation | undefined;
@@ -71,7 +64,7 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
     this.isCluster = registry.client(options.connection).isCluster;
     this.prefix = `${registry.configuration.keyPrefix}:rl:{`;
     this.callOptions = { deadlineMs: options.timeoutMs };
-    this.local = new LocalLimiter({ instances: options.instances, maxCounters: options.maxLocalCounters });
+    this.withoutRedis = new WithoutRedis(options, this.reporter);
     this.gate = new RedisGate(
       this.executor,
       new AvailabilityLog(new Logger('RateLimiter')),
@@ -139,14 +132,14 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
    */
   async adjust(change: Change, demand: Demand): Promise<RateLimitDecision> {
     const demands = [demand];
-    if (change.kind === 'reset') this.local.adjust(change, demands);
+    if (change.kind === 'reset') this.withoutRedis.change(change, demands);
     const closedBy = this.gate.closedBy;
-    if (closedBy) return this.adjustLocally(change, demands, closedBy);
+    if (closedBy) return this.withoutRedis.adjust(change, demands, closedBy);
     try {
       const reply = await this.sendChange(change, demands);
       return toDecision(demands, reply, 'redis', false);
     } catch (error) {
-      return this.adjustLocally(change, demands, this.failure(error));
+      return this.withoutRedis.adjust(change, demands, this.failure(error));
     }
   }
 
@@ -161,7 +154,7 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
     return entries.length > 0 && done.every(Boolean);
   }
 
-  /** Runs a call under the limiter's deadline and gate. `undefined`: Redis does not answer. */
+  /** Runs a call under the limiter's deadline and gate. Gives the error when Redis does not answer. */
   async ask<T>(
     call: (executor: RedisExecutor, options: { deadlineMs: number }) => Promise<T>,
   ): Promise<T | RedisCallError> {
@@ -188,7 +181,7 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
   ): Promise<RateLimitDecision> {
     // A reservation may fit where a request does not.
     const denied = mode === 'consume' ? this.denials?.find(demands) : undefined;
-    if (denied) return Promise.resolve(this.report(mode, demands, denied));
+    if (denied) return Promise.resolve(this.reporter.report(mode, demands, denied));
     const closedBy = this.gate.closedBy;
     if (closedBy) return this.settleLocally(mode, demands, maxWaitUs, closedBy);
     return this.executor
@@ -201,7 +194,7 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
       )
       .then(
         (reply) => this.onReply(mode, demands, reply),
-        (error: unknown) => this.evaluateLocally(mode, demands, maxWaitUs, this.failure(error)),
+        (error: unknown) => this.withoutRedis.evaluate(mode, demands, maxWaitUs, this.failure(error)),
       );
   }
 
@@ -212,7 +205,7 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
       this.denials.remember(demands, decision);
       this.invalidation?.start();
     }
-    return this.report(mode, demands, decision);
+    return this.reporter.report(mode, demands, decision);
   }
 
   private async evaluateBySlot(
@@ -258,41 +251,16 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
   ): Promise<RateLimitDecision> {
     this.gate.skipped();
     try {
-      return Promise.resolve(this.evaluateLocally(mode, demands, maxWaitUs, cause));
+      return Promise.resolve(this.withoutRedis.evaluate(mode, demands, maxWaitUs, cause));
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  private evaluateLocally(
-    mode: EvaluationMode,
-    demands: readonly Demand[],
-    maxWaitUs: number,
-    cause: RedisCallError,
-  ): RateLimitDecision {
-    this.refuseIfClosed(demands, cause, mode !== 'peek');
-    const own = localPart(demands);
-    if (own.length === 0) return this.report(mode, demands, OPEN_DECISION);
-    const reply = this.local.evaluate(mode, own, maxWaitUs);
-    return this.report(mode, demands, toDecision(own, reply, 'local', mode !== 'peek'));
-  }
-
-  private adjustLocally(
-    change: Change,
-    demands: readonly Demand[],
-    cause: RedisCallError,
-  ): RateLimitDecision {
-    if (change.kind === 'reset') throw unavailable(demands, cause);
-    this.refuseIfClosed(demands, cause, false);
-    const own = localPart(demands);
-    if (own.length === 0) return OPEN_DECISION;
-    return toDecision(own, this.local.adjust(change, own), 'local', false);
-  }
-
   private async refundEntry({ demands, reply, source }: ReceiptEntry): Promise<boolean> {
     const change: Change = { kind: 'refund', reply };
     if (source === 'local') {
-      this.local.adjust(change, demands);
+      this.withoutRedis.change(change, demands);
       return true;
     }
     if (this.gate.closedBy) return false;
@@ -322,26 +290,4 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
   private get channel(): string {
     return this.invalidation?.channel ?? '';
   }
-
-  private refuseIfClosed(demands: readonly Demand[], cause: RedisCallError, publish: boolean): void {
-    if (!demands.some(({ set }) => set.hasClosed)) return;
-    if (publish) this.reporter.reportClosed(demands);
-    throw unavailable(demands, cause);
-  }
-
-  private report(
-    mode: EvaluationMode,
-    demands: readonly Demand[],
-    decision: RateLimitDecision,
-  ): RateLimitDecision {
-    return mode === 'peek' ? decision : this.reporter.report(demands, decision);
-  }
-}
-
-function unavailable(demands: readonly Demand[], cause: RedisCallError): RateLimitUnavailableError {
-  return new RateLimitUnavailableError(names(demands.map(({ set }) => set)), { cause });
-}
-
-function names(sets: readonly PolicySet[]): string[] {
-  return sets.flatMap(({ policies }) => policies.map(({ name }) => name));
 }

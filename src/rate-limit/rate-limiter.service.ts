@@ -4,6 +4,12 @@ import type { ConcurrencyOptions, ConcurrencyPolicy, ConcurrencySlot } from './c
 import { ConcurrencyLimiter } from './concurrency-limiter.js';
 import { assertDemands, type Demand, type RateLimitDecision } from './decision.js';
 import { encodeIdentity, type RateLimitId } from './identity.js';
+import type {
+  RateLimitAcquireOptions,
+  RateLimitConsumeOptions,
+  RateLimitDemand,
+  RateLimitWrapOptions,
+} from './limiter-calls.js';
 import type { Change, EvaluationMode } from './local/local-limiter.js';
 import { PolicyEvaluator } from './policy-evaluator.js';
 import { assertBlocks, assertPoints, type PolicySet } from './policy-set.js';
@@ -14,37 +20,6 @@ import type { ResolvedRateLimitOptions } from './rate-limit.options.js';
 import { RATE_LIMIT_OPTIONS } from './rate-limit.tokens.js';
 import type { RateLimitReceipt } from './receipt.js';
 import { WaitingRoom } from './waiting-room.js';
-
-/** Per-call settings of {@link RateLimiter}. */
-export interface RateLimitConsumeOptions {
-  /**
-   * Units to take from every policy, or from some by name (1 from those not named). Whole number, 1 to what
-   * the policy can ever let through. @default 1
-   */
-  cost?: number | Readonly<Record<string, number>>;
-}
-
-/** Settings of {@link RateLimiter.acquire}. */
-export interface RateLimitAcquireOptions extends RateLimitConsumeOptions {
-  /** How long to wait for room at most. Number = milliseconds, or `'30s'`. @default '30s' */
-  maxWait?: Duration;
-  /** Ends the wait early; a reserved moment is given back when nobody holds a later one. */
-  signal?: AbortSignal;
-}
-
-/** Settings of {@link RateLimiter.wrap}. */
-export interface RateLimitWrapOptions extends RateLimitConsumeOptions {
-  /** Which outcome keeps what was taken; after the other one it is given back. @default both */
-  countOnly?: 'failures' | 'successes';
-}
-
-/** One identity of {@link RateLimiter.consumeAll}. */
-export interface RateLimitDemand extends RateLimitConsumeOptions {
-  /** Whom the request counts for. */
-  readonly id: RateLimitId;
-  /** What limits it. */
-  readonly policies: Policy | readonly Policy[];
-}
 
 /** Whether Redis decides; see {@link RateLimiter.status}. */
 export interface RateLimitStatus {

@@ -85,14 +85,3 @@ function amountOf(change: Change): number {
       return 0;
   }
 }
-
-/** What of some demands is decided locally when Redis does not answer. */
-export function localPart(demands: readonly Demand[]): readonly Demand[] {
-  if (demands.every(({ set }) => set.local === set)) return demands;
-  return demands.flatMap(({ identity, set, cost }) => {
-    if (!set.local) return [];
-    const own =
-      typeof cost === 'number' ? cost : cost.filter((_, index) => set.policies[index]!.onError === 'local');
-    return [{ identity, set: set.local, cost: own }];
-  });
-}

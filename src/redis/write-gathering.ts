@@ -4,8 +4,9 @@ import type { RedisClient } from './client-factory.js';
 /**
  * Writes the commands of one turn of the event loop together: one system call for all of them instead of
  * one each, which under load is the largest part of what a command costs this process. Nothing else
- * changes: every command stays one of its own, with its own reply, error and deadline. It leaves at the end
- * of the turn, before the process waits for anything.
+ * changes: every command stays one of its own, with its own reply, error and deadline. They leave when all
+ * that has come in this turn is handled, such as the requests of many HTTP clients, and before the process
+ * waits for anything.
  *
  * A Cluster client has a socket per node and is left as it is.
  */
@@ -24,8 +25,8 @@ export class WriteGathering {
     if (!stream?.writable) return;
     this.held = stream;
     stream.cork();
-    // Runs when all continuations of the replies at hand have sent what they want to send.
-    process.nextTick(this.end);
+    // The end of a tick comes after every socket that is read, which is once per client; this comes after all of them.
+    setImmediate(this.end);
   }
 
   private readonly end = (): void => {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
+import type { Redis } from 'ioredis';
 import { ConnectionRegistry, type RedisClient } from 'rednest';
 import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
@@ -47,6 +48,24 @@ function suite(autoPipelining: boolean): void {
     expect(answers.filter((answer, index) => answer === `${index}`)).toHaveLength(499);
   });
 
+  it('sends what several callbacks of one turn ask for in few writes', async () => {
+    const executor = registry().executor();
+    await executor.run('probe.set', (redis) => redis.set('text', 'x'));
+    const writes = countWrites(registry().client('default'));
+
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, index) => {
+        // Timers that are due together run in one turn, each in a callback of its own, as requests of many sockets do.
+        const due = new Promise<void>((resolve) => setTimeout(resolve, 5));
+        return due.then(() => executor.run('probe.echo', (redis) => redis.echo(`${index}`)));
+      }),
+    );
+
+    expect(answers).toEqual(answers.map((_, index) => `${index}`));
+    process.stderr.write(`200 calls of 200 callbacks, ${writes.count} writes\n`);
+    expect(writes.count).toBeLessThan(50);
+  });
+
   it('F37 keeps the contract when the connection is killed under load', async () => {
     const executor = registry().executor();
     const ledger = new OperationLedger({
@@ -85,4 +104,20 @@ function suite(autoPipelining: boolean): void {
     expect(error).toMatchObject({ code: 'ERR_REDIS_TIMEOUT', outcome: 'unknown' });
     expect(performance.now() - startedMs).toBeLessThan(1000);
   });
+}
+
+/** Counts what leaves a client's socket: one system call each. */
+function countWrites(client: RedisClient): { count: number } {
+  const { stream } = client as Redis;
+  const writes = { count: 0 };
+  for (const name of ['_write', '_writev'] as const) {
+    const write = stream[name]! as (...args: unknown[]) => void;
+    Object.assign(stream, {
+      [name]: (...args: unknown[]): void => {
+        writes.count += 1;
+        write.apply(stream, args);
+      },
+    });
+  }
+  return writes;
 }

@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { ConcurrencyPolicy, Policy } from 'rednest/rate-limit';
+import type { ConcurrencyPolicy, Policy, RateLimitModuleOptions, RateLimitSource } from 'rednest/rate-limit';
 
 const WORKER = fileURLToPath(new URL('worker.mjs', import.meta.url));
 
@@ -18,6 +18,17 @@ export interface FloodResult {
   readonly endMs: number;
 }
 
+/** How long one request took, by the monotonic clock of the process. */
+export interface WatchedCall {
+  readonly startedMs: number;
+  readonly endedMs: number;
+  readonly source: RateLimitSource;
+  /** How long after a timer of the limiter's `timeout`, started together with the call, it ended; 0 when before. */
+  readonly afterTimerMs: number;
+  /** Whether it ended in the turn of the event loop in which it began. */
+  readonly sameTurn: boolean;
+}
+
 /** A process of its own with a `RateLimiter`, from the built package. Close it in the test. */
 export class LimiterProcess {
   private readonly onExit = (): void => void this.child.kill('SIGKILL');
@@ -27,8 +38,13 @@ export class LimiterProcess {
   }
 
   /** Starts the process and waits until it is connected. */
-  static async start(url: string, keyPrefix: string): Promise<LimiterProcess> {
-    const child = fork(WORKER, [JSON.stringify({ url, keyPrefix })], { stdio: 'ignore', execArgv: [] });
+  static async start(
+    url: string,
+    keyPrefix: string,
+    options: RateLimitModuleOptions = { timeout: '10s', onError: 'closed', denyCache: false },
+  ): Promise<LimiterProcess> {
+    const settings = JSON.stringify({ url, keyPrefix, options });
+    const child = fork(WORKER, [settings], { stdio: 'ignore', execArgv: [] });
     const worker = new LimiterProcess(child);
     await worker.answer();
     return worker;
@@ -45,6 +61,11 @@ export class LimiterProcess {
       admitted: [number, number][];
     };
     return admitted;
+  }
+
+  /** Begins some requests every few milliseconds, and tells how each of them went. */
+  async watch(id: string, policy: Policy, forMs: number, timeoutMs: number): Promise<readonly WatchedCall[]> {
+    return (await this.order({ what: 'watch', id, policy, forMs, timeoutMs })) as WatchedCall[];
   }
 
   /** Takes a slot of a concurrency limit, and holds it. */

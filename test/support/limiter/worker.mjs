@@ -6,7 +6,7 @@ import { RedisModule } from 'rednest';
 import { RateLimiter, RateLimitModule } from 'rednest/rate-limit';
 
 const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
-const { url, keyPrefix } = JSON.parse(process.argv[2] ?? '{}');
+const { url, keyPrefix, options } = JSON.parse(process.argv[2] ?? '{}');
 
 class WorkerModule {}
 
@@ -15,7 +15,7 @@ const app = await NestFactory.createApplicationContext(
     module: WorkerModule,
     imports: [
       RedisModule.forRoot({ app: 'limiter-worker', env: {}, url, keyPrefix, logger: silent }),
-      RateLimitModule.forRoot({ timeout: '10s', onError: 'closed', denyCache: false }),
+      RateLimitModule.forRoot(options),
     ],
   },
   { logger: false },
@@ -56,6 +56,38 @@ async function stream({ id, policy, forMs }) {
 }
 
 /**
+ * Four requests every 3 ms until the time is over, so that this process is idle most of the time.
+ *
+ * @param {{ id: string, policy: import('rednest/rate-limit').Policy, forMs: number, timeoutMs: number }} order
+ */
+async function watch({ id, policy, forMs, timeoutMs }) {
+  const calls = [];
+  const untilMs = performance.now() + forMs;
+  while (performance.now() < untilMs) {
+    for (let count = 0; count < 4; count += 1) calls.push(watchOne(id, policy, timeoutMs));
+    await new Promise((resolve) => setTimeout(resolve, 3));
+  }
+  return Promise.all(calls);
+}
+
+/**
+ * @param {string} id
+ * @param {import('rednest/rate-limit').Policy} policy
+ * @param {number} timeoutMs
+ */
+async function watchOne(id, policy, timeoutMs) {
+  let sameTurn = true;
+  let timerMs = Infinity;
+  const startedMs = performance.now();
+  setImmediate(() => (sameTurn = false));
+  const timer = setTimeout(() => (timerMs = performance.now()), timeoutMs);
+  const { source } = await limiter.consume(id, policy);
+  const endedMs = performance.now();
+  clearTimeout(timer);
+  return { startedMs, endedMs, source, sameTurn, afterTimerMs: Math.max(0, endedMs - timerMs) };
+}
+
+/**
  * Takes a slot and keeps it until the process dies.
  *
  * @param {{ id: string, policy: import('rednest/rate-limit').ConcurrencyPolicy }} order
@@ -66,7 +98,7 @@ async function hold({ id, policy }) {
 }
 
 /** @type {Record<string, (order: any) => Promise<unknown>>} */
-const ORDERS = { flood, stream, hold };
+const ORDERS = { flood, stream, watch, hold };
 
 process.on('message', (/** @type {{ what: string }} */ order) => {
   const answer = ORDERS[order.what]?.(order) ?? Promise.reject(new Error('unknown order'));
