@@ -1,7 +1,13 @@
 // Queues against plain BullMQ in one interleaved run: adds, processing, and fairness between tenants. Started
 // by hand, with a built library:
 //   SWC_NODE_PROJECT=bench/tsconfig.json node --expose-gc --import @swc-node/register/esm-register bench/queue-figures.ts
-// --rounds <n> (default 7), --scale <share> (default 1), --only fairness|adds|processing.
+// --rounds <n> (default 40 for adds, 15 for processing), --scale <share> (default 1), --only fairness|adds|processing.
+//
+// What a difference of a few microseconds needs: many short measurements instead of a few long ones. In each round
+// every variant runs once, in turns, within a fraction of a second of the others, so that what the machine does meanwhile
+// is about the same for all. The figure is the median over rounds of the difference within a round; beside it stands
+// its standard error, and the floor against itself (A/A), which has to be about zero. Garbage is collected when it has to be: a
+// collection before each measurement would throw away what the compiler knows and cost twice what is measured.
 import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { NestFactory } from '@nestjs/core';
@@ -22,9 +28,12 @@ import { percentile, spread } from './lib/statistics.js';
 const { values: flags } = parseArgs({
   options: { rounds: { type: 'string' }, scale: { type: 'string' }, only: { type: 'string' } },
 });
-const ROUNDS = Number(flags.rounds ?? 7);
+const ADD_ROUNDS = Number(flags.rounds ?? 40);
+const PROCESSING_ROUNDS = Number(flags.rounds ?? 15);
 const SCALE = Number(flags.scale ?? 1);
 const LANES = 100;
+/** Rounds that do not count: the compiler is at work. */
+const WARM_UP = 3;
 const DATA = { to: 'ada@example.org', template: 'welcome', locale: 'en', ids: [1, 2, 3] };
 
 /** A schema that lets everything pass: what a check costs is the business of its library. */
@@ -91,7 +100,6 @@ interface Figures {
 const figures = (): Figures => ({ clientUs: [], serverUs: [], perSecond: [], roundTrips: [] });
 
 async function measured(into: Figures, meter: ServerMeter, count: number, work: () => Promise<void>) {
-  globalThis.gc?.();
   const { result, counters } = await meter.during(async () => {
     const cpu = process.cpuUsage();
     const startedMs = performance.now();
@@ -118,9 +126,12 @@ function show(title: string, all: ReadonlyMap<string, Figures>): void {
   }
 }
 
-/** Median over rounds of the difference within a round. */
+/** Median over rounds of the difference within a round, and its standard error. */
 function difference(a: readonly number[], b: readonly number[]): string {
-  return spread(a.map((value, index) => value - b[index]!)).median.toFixed(2);
+  const { median, p25, p75 } = spread(a.map((value, index) => value - b[index]!));
+  // For a bell curve, 1.349 standard deviations lie between the quartiles; a median errs 1.253 times a mean.
+  const error = ((p75 - p25) / 1.349) * (1.253 / Math.sqrt(a.length));
+  return `${median.toFixed(2)} (+-${error.toFixed(2)})`;
 }
 function ratio(a: readonly number[], b: readonly number[]): string {
   return spread(a.map((value, index) => value / b[index]!)).median.toFixed(3);
@@ -151,17 +162,17 @@ async function adds(url: string, meter: ServerMeter): Promise<void> {
     ['fair add, 50 tenants', (n) => fair.add('work', DATA, { tenantId: `t${n % 50}` })],
     ['bullmq add (again)', () => plain.add('work', DATA)],
   ];
-  const count = Math.ceil(5000 * SCALE);
+  const count = Math.ceil(2000 * SCALE);
   const all = new Map(variants.map(([name]) => [name, figures()]));
-  for (let round = 0; round <= ROUNDS; round += 1) {
+  for (let round = -WARM_UP; round < ADD_ROUNDS; round += 1) {
     for (let turn = 0; turn < variants.length; turn += 1) {
-      const [name, run] = variants[(round + turn) % variants.length]!;
-      const into = round === 0 ? figures() : all.get(name)!;
+      const [name, run] = variants[(round + WARM_UP + turn) % variants.length]!;
+      const into = round < 0 ? figures() : all.get(name)!;
       await measured(into, meter, count, () => lanes(count, run));
       await meter.clear();
     }
   }
-  show(`Adds, ${LANES} in flight, ${count} per measurement, ${ROUNDS} rounds`, all);
+  show(`Adds, ${LANES} in flight, ${count} per measurement, ${ADD_ROUNDS} rounds`, all);
   const [base, same, ours, shared, again] = [...all.values()];
   console.log(`  typed - bullmq:               client ${difference(ours!.clientUs, base!.clientUs)} us`);
   console.log(`  typed - own id and envelope:  client ${difference(ours!.clientUs, same!.clientUs)} us`);
@@ -194,7 +205,7 @@ async function processing(url: string, meter: ServerMeter): Promise<void> {
   const count = Math.ceil(5000 * SCALE);
   const names = ['bullmq worker', 'rednest worker', 'rednest worker, fair queue', 'bullmq worker (again)'];
   const all = new Map(names.map((name) => [name, figures()]));
-  for (let round = 0; round <= ROUNDS; round += 1) {
+  for (let round = 0; round <= PROCESSING_ROUNDS; round += 1) {
     for (let turn = 0; turn < names.length; turn += 1) {
       const name = names[(round + turn) % names.length]!;
       await meter.clear();
@@ -207,7 +218,7 @@ async function processing(url: string, meter: ServerMeter): Promise<void> {
       into.perSecond.push((count / sample.ms) * 1000);
     }
   }
-  console.log(`\nProcessing, concurrency 50, no-op, ${count} per measurement, ${ROUNDS} rounds`);
+  console.log(`\nProcessing, concurrency 50, no-op, ${count} per measurement, ${PROCESSING_ROUNDS} rounds`);
   for (const [name, { clientUs, perSecond }] of all) {
     console.log(
       `  ${name.padEnd(34)} client ${spread(clientUs).median} us   ${Math.round(spread(perSecond).median)}/s`,
