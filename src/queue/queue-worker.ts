@@ -1,7 +1,9 @@
 import { Worker, type Job } from 'bullmq';
 import type { Telemetry } from 'bullmq';
 import { DIAGNOSTICS, DiagnosticsPublisher, type QueueDiagnostic } from '../common/index.js';
-import type { ManagedConnection } from '../redis/index.js';
+import type { ManagedConnection, RedisExecutor } from '../redis/index.js';
+import { NO_TURN } from './fair-tags.js';
+import { FairTurns } from './fair-turns.js';
 import type { JobDispatcher } from './job-dispatcher.js';
 import { openEnvelope } from './job-envelope.js';
 import { postpone, retryAfterOf } from './postponement.js';
@@ -13,6 +15,7 @@ export interface QueueWorkerInit {
   settings: QueueSettings;
   prefix: string;
   connection: ManagedConnection;
+  executor: RedisExecutor;
   concurrency: number;
   lockDurationMs: number;
   stalledIntervalMs: number;
@@ -35,6 +38,7 @@ export class QueueWorker {
   private readonly worker: Worker;
   private readonly running = new Set<RunningJob>();
   private idle: (() => void) | undefined;
+  private readonly turns: FairTurns | undefined;
   private readonly burials = new Set<Promise<void>>();
   private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
 
@@ -61,6 +65,12 @@ export class QueueWorker {
     this.worker.on('failed', (job, error) => this.onFailed(job, error));
     this.worker.on('stalled', (jobId) => this.publish('stalled', { id: jobId }));
     this.worker.on('lockRenewalFailed', (jobIds) => this.onLocksLost(jobIds));
+    const fair = settings.contract?.fair;
+    if (fair) {
+      const toKey = (type: string): string => this.worker.toKey(type);
+      const onError = (error: Error): void => this.onError(error);
+      this.turns = new FairTurns({ executor: init.executor, fair, toKey, onError });
+    }
   }
 
   /** The BullMQ worker, for what this class does not cover. */
@@ -138,6 +148,7 @@ export class QueueWorker {
 
   private async process(job: Job, token: string | undefined): Promise<unknown> {
     if (job.name === SWEEP_JOB) return this.init.sweep();
+    this.turns?.look();
     this.publish('started', job);
     const { dispatcher, settings } = this.init;
     const control = new JobControl();
@@ -154,6 +165,7 @@ export class QueueWorker {
         job,
         token,
         waitMs,
+        this.turns && { priority: NO_TURN },
       );
       if (!postponed) throw error;
       this.publish('postponed', job, waitMs);
@@ -188,6 +200,7 @@ export class QueueWorker {
 
   /** BullMQ says `failed` for every attempt; the last one sets the time the job ended. */
   private onFailed(job: Job | undefined, error: Error): void {
+    if (job?.name === SWEEP_JOB) return;
     this.publish('failed', job);
     if (!job?.finishedOn) return;
     this.publish('dead', job);
