@@ -36,7 +36,7 @@ const CLOSE_MS = 3_000;
 /** One BullMQ worker: runs jobs through a dispatcher, and ends without cutting the ones that run. */
 export class QueueWorker {
   private readonly worker: Worker;
-  private readonly running = new Set<RunningJob>();
+  private readonly running = new Set<JobControl>();
   private idle: (() => void) | undefined;
   private readonly turns: FairTurns | undefined;
   private readonly burials = new Set<Promise<void>>();
@@ -86,7 +86,7 @@ export class QueueWorker {
 
   /** Aborts the signals of the running jobs. */
   cancel(): void {
-    for (const { control } of this.running) control.abort();
+    for (const run of this.running) run.abort();
   }
 
   /**
@@ -151,11 +151,10 @@ export class QueueWorker {
     this.turns?.look();
     this.publish('started', job);
     const { dispatcher, settings } = this.init;
-    const control = new JobControl();
-    const run: RunningJob = { jobId: job.id!, control };
+    const run = new JobControl(job.id!);
     this.running.add(run);
     try {
-      return await dispatcher.dispatch(job, control, settings.contract);
+      return await dispatcher.dispatch(job, run, settings.contract);
     } catch (error) {
       const waitMs = retryAfterOf(error);
       if (waitMs === undefined) throw error;
@@ -178,8 +177,8 @@ export class QueueWorker {
 
   /** Another worker may have the job by now; what this one still does would be done twice. */
   private onLocksLost(jobIds: readonly string[]): void {
-    for (const { jobId, control } of this.running) {
-      if (jobIds.includes(jobId)) control.abort();
+    for (const run of this.running) {
+      if (jobIds.includes(run.jobId)) run.abort();
     }
   }
 
@@ -213,12 +212,10 @@ export class QueueWorker {
     if (!isConnectionError(error)) this.init.onError(this.init.settings.name, error);
   }
 
-  private publish(
-    event: QueueDiagnostic['event'],
-    job: Partial<Job> | undefined,
-    elapsedMs: number | undefined = elapsedOf(job),
-  ): void {
-    if (job?.name === SWEEP_JOB) return;
+  private publish(event: QueueDiagnostic['event'], job: Partial<Job> | undefined, waitMs?: number): void {
+    // Called several times per job, and mostly heard by nobody.
+    if (!this.diagnostics.isHeard || job?.name === SWEEP_JOB) return;
+    const elapsedMs = waitMs ?? elapsedOf(job);
     this.diagnostics.publish(() => {
       const tenantId = job?.data === undefined ? null : openEnvelope(job.data).tenantId;
       return {
@@ -233,16 +230,15 @@ export class QueueWorker {
   }
 }
 
-/** One run of a job. A job that lost its lock may come back to the same worker while its first run goes on. */
-interface RunningJob {
-  readonly jobId: string;
-  readonly control: JobControl;
-}
-
-/** The abort signal of one running job, made when somebody asks for it. */
+/**
+ * One run of a job, with its abort signal, made when somebody asks for it. A job that lost its lock may come back
+ * to the same worker while its first run goes on.
+ */
 class JobControl {
   private controller: AbortController | undefined;
   private aborted = false;
+
+  constructor(readonly jobId: string) {}
 
   get signal(): AbortSignal {
     this.controller ??= new AbortController();
