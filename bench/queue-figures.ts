@@ -1,7 +1,13 @@
 // Queues against plain BullMQ in one interleaved run: adds, processing, and fairness between tenants. Started
 // by hand, with a built library:
 //   SWC_NODE_PROJECT=bench/tsconfig.json node --expose-gc --import @swc-node/register/esm-register bench/queue-figures.ts
-// --rounds <n> (default 7), --scale <share> (default 1), --only fairness|adds|processing.
+// --rounds <n> (default 40 for adds, 25 for processing), --scale <share> (default 1), --only fairness|adds|processing.
+//
+// What a difference of a few microseconds needs: many short measurements instead of a few long ones. In each round
+// every variant runs once, in turns, within a fraction of a second of the others, so that what the machine does meanwhile
+// is about the same for all. The figure is the median over rounds of the difference within a round; beside it stands
+// its standard error, and the floor against itself (A/A), which has to be about zero. Garbage is collected when it has to be: a
+// collection before each measurement would throw away what the compiler knows and cost twice what is measured.
 import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { NestFactory } from '@nestjs/core';
@@ -22,9 +28,12 @@ import { percentile, spread } from './lib/statistics.js';
 const { values: flags } = parseArgs({
   options: { rounds: { type: 'string' }, scale: { type: 'string' }, only: { type: 'string' } },
 });
-const ROUNDS = Number(flags.rounds ?? 7);
+const ADD_ROUNDS = Number(flags.rounds ?? 40);
+const PROCESSING_ROUNDS = Number(flags.rounds ?? 25);
 const SCALE = Number(flags.scale ?? 1);
 const LANES = 100;
+/** Rounds that do not count: the compiler is at work. */
+const WARM_UP = 3;
 const DATA = { to: 'ada@example.org', template: 'welcome', locale: 'en', ids: [1, 2, 3] };
 
 /** A schema that lets everything pass: what a check costs is the business of its library. */
@@ -51,7 +60,7 @@ Object.defineProperty(Runner.prototype, 'handle', descriptor);
 OnJob('work')(Runner.prototype, 'handle', descriptor);
 QueueProcessor([Plain, Fair] as never, { concurrency: 50 })(Runner as never);
 
-async function start(url: string, role: 'producer' | 'worker', runner?: Runner, concurrency = 50) {
+async function start(url: string, role: 'producer' | 'worker' | 'both', runner?: Runner, concurrency = 50) {
   class Configured extends Runner {}
   QueueProcessor([Plain, Fair] as never, { concurrency })(Configured as never);
   const root = {
@@ -91,7 +100,6 @@ interface Figures {
 const figures = (): Figures => ({ clientUs: [], serverUs: [], perSecond: [], roundTrips: [] });
 
 async function measured(into: Figures, meter: ServerMeter, count: number, work: () => Promise<void>) {
-  globalThis.gc?.();
   const { result, counters } = await meter.during(async () => {
     const cpu = process.cpuUsage();
     const startedMs = performance.now();
@@ -118,9 +126,12 @@ function show(title: string, all: ReadonlyMap<string, Figures>): void {
   }
 }
 
-/** Median over rounds of the difference within a round. */
+/** Median over rounds of the difference within a round, and its standard error. */
 function difference(a: readonly number[], b: readonly number[]): string {
-  return spread(a.map((value, index) => value - b[index]!)).median.toFixed(2);
+  const { median, p25, p75 } = spread(a.map((value, index) => value - b[index]!));
+  // For a bell curve, 1.349 standard deviations lie between the quartiles; a median errs 1.253 times a mean.
+  const error = ((p75 - p25) / 1.349) * (1.253 / Math.sqrt(a.length));
+  return `${median.toFixed(2)} (+-${error.toFixed(2)})`;
 }
 function ratio(a: readonly number[], b: readonly number[]): string {
   return spread(a.map((value, index) => value / b[index]!)).median.toFixed(3);
@@ -151,17 +162,17 @@ async function adds(url: string, meter: ServerMeter): Promise<void> {
     ['fair add, 50 tenants', (n) => fair.add('work', DATA, { tenantId: `t${n % 50}` })],
     ['bullmq add (again)', () => plain.add('work', DATA)],
   ];
-  const count = Math.ceil(5000 * SCALE);
+  const count = Math.ceil(2000 * SCALE);
   const all = new Map(variants.map(([name]) => [name, figures()]));
-  for (let round = 0; round <= ROUNDS; round += 1) {
+  for (let round = -WARM_UP; round < ADD_ROUNDS; round += 1) {
     for (let turn = 0; turn < variants.length; turn += 1) {
-      const [name, run] = variants[(round + turn) % variants.length]!;
-      const into = round === 0 ? figures() : all.get(name)!;
+      const [name, run] = variants[(round + WARM_UP + turn) % variants.length]!;
+      const into = round < 0 ? figures() : all.get(name)!;
       await measured(into, meter, count, () => lanes(count, run));
       await meter.clear();
     }
   }
-  show(`Adds, ${LANES} in flight, ${count} per measurement, ${ROUNDS} rounds`, all);
+  show(`Adds, ${LANES} in flight, ${count} per measurement, ${ADD_ROUNDS} rounds`, all);
   const [base, same, ours, shared, again] = [...all.values()];
   console.log(`  typed - bullmq:               client ${difference(ours!.clientUs, base!.clientUs)} us`);
   console.log(`  typed - own id and envelope:  client ${difference(ours!.clientUs, same!.clientUs)} us`);
@@ -182,45 +193,86 @@ async function adds(url: string, meter: ServerMeter): Promise<void> {
   await app.close();
 }
 
-async function fill(url: string, queue: QueueContract | 'bullmq', count: number): Promise<void> {
-  const app = await start(url, 'producer');
-  const producer = app.get(QueueService).producer(queue === 'bullmq' ? Plain : queue);
-  await lanes(count, (n) => producer.add('work', DATA, { tenantId: `t${n % 50}` }));
-  await app.close();
-}
-
-/** CPU and time from the first job's start to the last one's. */
+/** CPU and time from the first job's start to the last one's. All workers live throughout; a paused queue is filled. */
 async function processing(url: string, meter: ServerMeter): Promise<void> {
-  const count = Math.ceil(5000 * SCALE);
-  const names = ['bullmq worker', 'rednest worker', 'rednest worker, fair queue', 'bullmq worker (again)'];
-  const all = new Map(names.map((name) => [name, figures()]));
-  for (let round = 0; round <= ROUNDS; round += 1) {
-    for (let turn = 0; turn < names.length; turn += 1) {
-      const name = names[(round + turn) % names.length]!;
+  const count = Math.ceil(2000 * SCALE);
+  const runner = new Runner();
+  const app = await start(url, 'both', runner);
+  const queues = app.get(QueueService);
+  const { prefix, defaultJobOptions } = queues.producer(Plain).raw.opts;
+  const floor = app.get(ConnectionRegistry);
+  const base = new Queue('bench__bases', {
+    connection: floor.client('floor', 'producer'),
+    prefix: prefix!.replace(Plain.name, 'bench__bases'),
+    defaultJobOptions,
+  });
+  let tick = (): void => undefined;
+  runner.work = () => tick();
+  const worker = new Worker(base.name, async () => tick(), {
+    connection: floor.client('floor', 'worker'),
+    prefix: base.opts.prefix!,
+    concurrency: 50,
+    skipVersionCheck: true,
+    removeOnComplete: { age: 86_400 },
+    removeOnFail: { age: 604_800 },
+  });
+  for (const part of [base, worker]) part.on('error', () => undefined);
+  const typed = (queue: QueueContract) => {
+    const producer = queues.producer(queue);
+    return { raw: producer.raw, add: (n: number) => producer.add('work', DATA, { tenantId: `t${n % 50}` }) };
+  };
+  const bases = {
+    raw: base,
+    add: (n: number) => {
+      const data = { rednest: 1, tenantId: `t${n % 50}`, data: DATA };
+      return base.add('work', data, { jobId: `${base.name}.${randomUUID()}` });
+    },
+  };
+  const variants = [
+    ['bullmq worker', bases],
+    ['rednest worker', typed(Plain)],
+    ['rednest worker, fair queue', typed(Fair)],
+    ['bullmq worker (again)', bases],
+  ] as const;
+  const all = new Map(variants.map(([name]) => [name as string, figures()]));
+  for (let round = -WARM_UP; round < PROCESSING_ROUNDS; round += 1) {
+    for (let turn = 0; turn < variants.length; turn += 1) {
+      const [name, { raw, add }] = variants[(round + WARM_UP + turn) % variants.length]!;
       await meter.clear();
-      await fill(url, name.includes('fair') ? Fair : Plain, count);
-      globalThis.gc?.();
-      const sample = await (name.startsWith('bullmq') ? runPlain(url, count) : runOurs(url, count));
-      if (round === 0) continue;
+      await raw.pause();
+      await lanes(count, add);
+      const watch = stopwatch(count);
+      tick = watch.tick;
+      await raw.resume();
+      const sample = await watch.done;
+      await drained(raw);
+      if (round < 0) continue;
       const into = all.get(name)!;
       into.clientUs.push(sample.us / count);
       into.perSecond.push((count / sample.ms) * 1000);
     }
   }
-  console.log(`\nProcessing, concurrency 50, no-op, ${count} per measurement, ${ROUNDS} rounds`);
+  console.log(`\nProcessing, concurrency 50, no-op, ${count} per measurement, ${PROCESSING_ROUNDS} rounds`);
   for (const [name, { clientUs, perSecond }] of all) {
     console.log(
       `  ${name.padEnd(34)} client ${spread(clientUs).median} us   ${Math.round(spread(perSecond).median)}/s`,
     );
   }
-  const [base, ours, fair, again] = [...all.values()];
+  const [floorOf, ours, fair, again] = [...all.values()];
   console.log(
-    `  rednest - bullmq:             client ${difference(ours!.clientUs, base!.clientUs)} us per job`,
+    `  rednest - bullmq:             client ${difference(ours!.clientUs, floorOf!.clientUs)} us per job`,
   );
   console.log(
-    `  bullmq - bullmq (A/A):        client ${difference(again!.clientUs, base!.clientUs)} us per job`,
+    `  bullmq - bullmq (A/A):        client ${difference(again!.clientUs, floorOf!.clientUs)} us per job`,
   );
   console.log(`  fair / not fair:              jobs/s ${ratio(fair!.perSecond, ours!.perSecond)}`);
+  await worker.close();
+  await base.close();
+  await app.close();
+}
+
+async function drained(queue: Queue): Promise<void> {
+  while ((await queue.getActiveCount()) > 0) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 interface Interval {
@@ -246,36 +298,6 @@ function stopwatch(count: number): { tick: () => void; done: Promise<Interval> }
     finish({ us: user + system, ms: performance.now() - startedMs });
   };
   return { tick, done };
-}
-
-async function runOurs(url: string, count: number): Promise<Interval> {
-  const { tick, done } = stopwatch(count);
-  const runner = new Runner();
-  runner.work = tick;
-  const app = await start(url, 'worker', runner);
-  const interval = await done;
-  await app.close();
-  return interval;
-}
-
-async function runPlain(url: string, count: number): Promise<Interval> {
-  const { tick, done } = stopwatch(count);
-  const app = await start(url, 'producer');
-  const registry = app.get(ConnectionRegistry);
-  const { prefix } = app.get(QueueService).producer(Plain).raw.opts;
-  const worker = new Worker('bench__plain', async () => tick(), {
-    connection: registry.client('floor', 'worker'),
-    prefix,
-    concurrency: 50,
-    skipVersionCheck: true,
-    removeOnComplete: { age: 86_400 },
-    removeOnFail: { age: 604_800 },
-  });
-  worker.on('error', () => undefined);
-  const interval = await done;
-  await worker.close();
-  await app.close();
-  return interval;
 }
 
 /** 3000 jobs of one tenant, then 30 of another; 10 at a time, 5 ms each. Medians of three runs. */

@@ -6,6 +6,7 @@ import {
   DiagnosticsPublisher,
   type QueueDiagnostic,
 } from '../common/index.js';
+import { TOLD_FIELD } from './burials.js';
 import { toDeadLetter } from './dead-job.js';
 import type { QueueContract } from './queue-contract.js';
 import type { QueueName } from './queue-name.js';
@@ -151,7 +152,7 @@ export class DeadLetters {
       'queue.dead.mark',
       MARK_REPLAY,
       [raw.toKey('failed'), raw.toKey(id)],
-      [id, SINCE_FIELD, FIRST_FIELD],
+      [id, SINCE_FIELD, FIRST_FIELD, TOLD_FIELD],
     );
     if (marked === 0) return false;
     try {

@@ -71,7 +71,10 @@ export class JobDispatcher {
     if (faults.length > 0) throw new ConfigurationError(faults);
   }
 
-  /** Runs the handler of the job's name; with a contract, checks payload and result. */
+  /**
+   * Runs the handler of the job's name; with a contract, checks payload and result. There is one of these per job:
+   * it waits for the handler, and for schemas only where they are asynchronous.
+   */
   async dispatch(job: Job, control: Pick<JobContext, 'signal'>, contract?: QueueContract): Promise<unknown> {
     const handler = this.handlers.get(job.name) ?? this.handlers.get(ANY_JOB);
     if (!handler) {
@@ -82,7 +85,8 @@ export class JobDispatcher {
     const scope = trace === undefined ? { tenantId } : { tenantId, ...trace };
     const schemas = contract && Object.hasOwn(contract.jobs, job.name) ? contract.jobs[job.name] : undefined;
     if (!schemas) return this.context.run(scope, () => handler(data, context));
-    const payload = await checkForGood(schemas.data, data, partOf(job, 'data'));
+    const checked = checkForGood(schemas.data, data, partOf(job, 'data'));
+    const payload = checked instanceof Promise ? await checked : checked;
     const result = await this.context.run(scope, () => handler(payload, context));
     return schemas.result ? checkForGood(schemas.result, result, partOf(job, 'result')) : result;
   }
@@ -105,14 +109,19 @@ function partOf(job: Job, part: CheckedPart['part']): CheckedPart {
   return { queue: job.queueName, jobName: job.name, part };
 }
 
-/** What does not match now will not match the next time either. */
-async function checkForGood(schema: StandardSchemaV1, value: unknown, part: CheckedPart): Promise<unknown> {
+/** What does not match now will not match the next time either. A promise where the schema is asynchronous. */
+function checkForGood(schema: StandardSchemaV1, value: unknown, part: CheckedPart): unknown {
   try {
-    return await checkValue(schema, value, part);
+    const checked = checkValue(schema, value, part);
+    return checked instanceof Promise ? checked.catch(failForGood) : checked;
   } catch (error) {
-    if (error instanceof JobValidationError) throw new UnrecoverableError(error.message);
-    throw error;
+    return failForGood(error);
   }
+}
+
+function failForGood(error: unknown): never {
+  if (error instanceof JobValidationError) throw new UnrecoverableError(error.message);
+  throw error;
 }
 
 /** `sendMail` for `send-mail`, as the type of a processor has it. */

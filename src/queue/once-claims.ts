@@ -60,9 +60,9 @@ export class OnceClaims {
   ): Promise<OnceResult> {
     const producer = this.init.producer(queue);
     // A claim for a job that cannot be added would keep the key from those that can.
-    await producer.checkStorable(jobName, data);
+    await producer.intake.checkStorable(jobName, data);
     const { tenantId, type, dedupeKey, onFinalFailure = 'keep', ttl = '1d' } = options;
-    const ttlMs = producer.onceTtlMs(ttl);
+    const ttlMs = producer.intake.onceTtlMs(ttl);
     const jobId = producer.newJobId();
     const mine: Claim = { jobId, state: 'claimed', queue, jobName, data, onFinalFailure };
     const key = ONCE_KEYSPACE.key(this.init.keyPrefix, tenantId, type, dedupeKey);

@@ -26,6 +26,7 @@ export function retryAfterOf(error: unknown): number | undefined {
  * Puts a running job off. It gives up its lock and comes back when the time is over; the attempt does not
  * count. A job that was put off for the first time a day ago is not put off any more.
  *
+ * @param fields what else changes in the hash of the job
  * @returns the error that tells the worker so; `undefined` when the attempt counts like any other
  */
 export async function postpone(
@@ -34,12 +35,13 @@ export async function postpone(
   job: Job,
   token: string | undefined,
   waitMs: number,
+  fields: Readonly<Record<string, number>> = {},
 ): Promise<DelayedError | undefined> {
   const first = Number((await client.hget(key, FIRST_FIELD)) ?? 0) || Date.now();
   if (Date.now() - first > LONGEST_MS) return undefined;
   // Jobs that meet the same limit do not come back at one moment to meet it again.
   const dueMs = Date.now() + Math.min(LONGEST_MS, Math.ceil(waitMs * (1 + Math.random() * SPREAD)));
-  await client.hset(key, { [FIRST_FIELD]: first, [SINCE_FIELD]: dueMs });
+  await client.hset(key, { ...fields, [FIRST_FIELD]: first, [SINCE_FIELD]: dueMs });
   await job.moveToDelayed(dueMs, token);
   return new DelayedError();
 }

@@ -95,18 +95,9 @@ function schedulesOf(instance: object, contracts: readonly QueueContract[]): Job
 }
 
 /** A schema that checks asynchronously is left to the worker: a start does not wait for it. */
-function checkSchedule(
-  { name, fair, jobs }: QueueContract,
-  jobName: string,
-  { data }: ScheduleOptions,
-): void {
+function checkSchedule({ name, jobs }: QueueContract, jobName: string, { data }: ScheduleOptions): void {
   const schemas = Object.hasOwn(jobs, jobName) ? jobs[jobName] : undefined;
   if (!schemas) return;
-  if (fair) {
-    throw new ConfigurationError(
-      `Queue "${name}" is fair, and scheduled jobs have no turn; schedule "${jobName}" on a queue that is not fair`,
-    );
-  }
   try {
     const checked = checkValue(schemas.data, data, { queue: name, jobName, part: 'data' });
     if (checked instanceof Promise) checked.catch(() => undefined);

@@ -26,8 +26,8 @@ export interface QueueDefinition<Jobs extends Readonly<Record<string, JobSchemas
   /** Every job belongs to a tenant; adding one without is refused. @default true */
   readonly tenant?: boolean;
   /**
-   * A tenant with many waiting jobs does not make the others wait. Takes the place of `priority`, which such
-   * a queue refuses; `delay`, flows and schedules too. @default false
+   * A tenant with many waiting jobs does not make the others wait. Takes the place of `priority` and `lifo`,
+   * which such a queue refuses. @default false
    */
   readonly fair?: boolean | FairOptions;
   /** How long ended jobs are kept. @default the module's `keepCompleted` and `keepFailed` */

@@ -1,8 +1,6 @@
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { FlowProducer, type FlowJob, type JobNode } from 'bullmq';
-import { ConfigurationError } from '../common/index.js';
 import { ConnectionRegistry } from '../redis/index.js';
-import { envelope } from './job-envelope.js';
 import type { JobInput, JobName, QueueContract } from './queue-contract.js';
 import { toQueueError } from './queue-failure.js';
 import { defaultJobOptions } from './queue-settings.js';
@@ -44,7 +42,7 @@ export function flowNode<C extends QueueContract, N extends JobName<C>>(
 
 /**
  * Flows of BullMQ: a job that runs after its children, which may be on other queues. All jobs of a flow are
- * added in one transaction; in a Cluster they must therefore be on one queue. Fair queues take no flows.
+ * added in one transaction; in a Cluster they must therefore be on one queue.
  */
 @Injectable()
 export class QueueFlows implements OnApplicationShutdown {
@@ -61,7 +59,6 @@ export class QueueFlows implements OnApplicationShutdown {
    *
    * @returns BullMQ's tree of jobs
    * @throws the errors of {@link QueueProducer.add}
-   * @throws {ConfigurationError} when a queue of the flow is fair
    */
   async add(flow: FlowNode): Promise<JobNode> {
     const tree = await this.toJob(flow);
@@ -81,19 +78,20 @@ export class QueueFlows implements OnApplicationShutdown {
 
   private async toJob({ queue, jobName, data, options, children }: FlowNode): Promise<FlowJob> {
     const producer = this.queues.producer(queue.name);
+    const { intake } = producer;
     const { tenantId, ...jobOptions } = options;
-    if (producer.contract?.fair) {
-      throw new ConfigurationError(
-        `Queue "${queue.name}" is fair, and jobs of a flow have no turn; use a queue that is not fair`,
-      );
-    }
-    await producer.checkStorable(jobName, data);
+    await intake.checkStorable(jobName, data);
     return {
       name: jobName,
       queueName: queue.name,
       prefix: bullPrefix(this.registry.configuration.keyPrefix, queue.name),
-      data: envelope(data, producer.tenantOf(jobName, tenantId), producer.extras(undefined)),
-      opts: { ...defaultJobOptions(producer.settings), ...jobOptions, jobId: producer.newJobId() },
+      data: intake.wrap(data, intake.tenantOf(jobName, tenantId)),
+      opts: {
+        ...defaultJobOptions(producer.settings),
+        ...jobOptions,
+        ...intake.laterOptions,
+        jobId: producer.newJobId(),
+      },
       children: await Promise.all(children.map((child) => this.toJob(child))),
     };
   }

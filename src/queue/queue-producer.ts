@@ -1,26 +1,21 @@
 import { randomUUID } from 'node:crypto';
-import type { Job, JobsOptions, Queue } from 'bullmq';
+import type { JobsOptions, Queue } from 'bullmq';
 import {
-  ConfigurationError,
   DIAGNOSTICS,
   DiagnosticsPublisher,
   escapeKeyPart,
-  resolveDuration,
   type Duration,
   type QueueDiagnostic,
 } from '../common/index.js';
 import type { CallOptions, LuaScript, RedisClient, RedisExecutor, ScriptArguments } from '../redis/index.js';
-import { insertFairly, stepOf } from './fair-insert.js';
-import { envelope, type EnvelopeExtras } from './job-envelope.js';
-import { survivesJson, toJson } from './job-json.js';
-import { checkValue } from './job-schema.js';
+import { insertJob, type Inserted, type Insertion } from './job-insert.js';
+import { JobIntake } from './job-intake.js';
 import { toJobView, type JobView } from './job-view.js';
 import type { QueueContext } from './queue-context.js';
 import type { JobInput, JobName, QueueContract } from './queue-contract.js';
 import { toQueueError } from './queue-failure.js';
 import type { QueueName } from './queue-name.js';
 import type { QueueSettings } from './queue-settings.js';
-import { MissingTenantError, UnknownJobError } from './queue.errors.js';
 
 /** Options of {@link QueueProducer.add}. */
 export interface AddJobOptions extends Pick<
@@ -71,15 +66,6 @@ export interface QueueProducerInit {
 
 type InsertOptions = JobsOptions & { jobId: string };
 
-interface FairInsertion {
-  readonly name: string;
-  readonly data: unknown;
-  readonly tenantId: string;
-  readonly options: InsertOptions;
-}
-
-const idOf = ({ id }: Job): string => id!;
-
 /**
  * Adds jobs to one queue. An add ends within the module's `addTimeout` whatever Redis does, and its
  * error says whether the job may be queued. With a contract as its type it takes the jobs of that contract
@@ -91,14 +77,19 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
   /** Every call may be sent again: reads are harmless, and adds carry the id of their job. */
   private readonly callOptions: Readonly<CallOptions>;
 
+  /** @internal What its jobs have to fulfil. */
+  intake: JobIntake;
+
   /** @internal */
   constructor(private init: QueueProducerInit) {
     this.callOptions = Object.freeze({ deadlineMs: init.addTimeoutMs, idempotent: true });
+    this.intake = new JobIntake(init.settings, init.context);
   }
 
   /** @internal Takes over the contract, and what hangs on it, of a later registration of the same queue. */
   become(other: QueueProducer): void {
     this.init = other.init;
+    this.intake = other.intake;
   }
 
   /** Name of the queue, without the key prefix. */
@@ -157,13 +148,13 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
   ): Promise<OnceResult> {
     const { key, ttl = '1d', onFinalFailure = 'keep', tenantId, jobId: own, ...jobOptions } = options;
     const mine = own ?? this.newJobId();
-    const owner = this.tenantOf(jobName, tenantId);
+    const owner = this.intake.tenantOf(jobName, tenantId);
     const id = [
       owner === null ? NO_TENANT : escapeKeyPart(owner),
       escapeKeyPart(jobName),
       escapeKeyPart(key),
     ].join(':');
-    const deduplication = { id, ttl: this.onceTtlMs(ttl) };
+    const deduplication = { id, ttl: this.intake.onceTtlMs(ttl) };
     const claim = onFinalFailure === 'release' ? DEDUPLICATION_CLAIM : undefined;
     const jobId = await this.insert(
       jobName,
@@ -240,107 +231,30 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
     options: InsertOptions,
     claim?: string,
   ): Promise<string> {
-    const owner = this.tenantOf(jobName, tenantId);
-    const fair = this.contract?.fair;
-    if (fair) this.refuseUnfair(options);
-    const checked = this.checkStorable(jobName, data);
+    const { intake } = this;
+    const owner = intake.tenantOf(jobName, tenantId);
+    intake.refuseOrder(options);
+    const checked = intake.checkStorable(jobName, data);
     if (checked instanceof Promise) await checked;
-    const stored = envelope(data, owner, this.extras(claim));
-    const step = fair && owner !== null ? stepOf(fair, owner) : undefined;
+    const stored = intake.wrap(data, owner, claim);
+    const job: Insertion = options.delay
+      ? { name: jobName, data: stored, options: { ...options, ...intake.laterOptions } }
+      : { name: jobName, data: stored, options, turn: intake.turnOf(owner) };
     const { jobId } = options;
-    let insertedId: string;
+    let inserted: Inserted;
     try {
-      insertedId = await this.init.executor.run(
+      inserted = await this.init.executor.run(
         'queue.add',
-        (client) =>
-          step === undefined
-            ? this.raw.add(jobName, stored, options).then(idOf)
-            : this.insertFairly(client, { name: jobName, data: stored, tenantId: owner!, options }, step),
+        (client) => insertJob(this.raw, client, job),
         this.callOptions,
       );
     } catch (error) {
       this.publish('add-failed', jobName, jobId);
       throw toQueueError(this.name, error);
     }
-    this.publish(insertedId === jobId ? 'added' : 'deduplicated', jobName, insertedId);
-    return insertedId;
-  }
-
-  /** Who comes when is up to the tags: a job that waits elsewhere at first would come back with an old turn. */
-  private refuseUnfair(options: InsertOptions): void {
-    for (const option of ['priority', 'delay'] as const) {
-      if (!options[option]) continue;
-      throw new ConfigurationError(
-        `Queue "${this.name}" is fair and takes no ${option}; drop it, or use a queue that is not fair`,
-      );
-    }
-  }
-
-  private async insertFairly(client: RedisClient, job: FairInsertion, step: number): Promise<string> {
-    const { jobId, exhausted } = await insertFairly(this.raw, client, job, step);
-    if (exhausted) this.publish('fairness-exhausted', job.name, jobId);
-    return jobId;
-  }
-
-  /**
-   * Checks a payload. What is stored is what was handed in: the schema's transformations run once, before
-   * the handler.
-   *
-   * @internal
-   */
-  check(jobName: string, data: unknown): unknown {
-    const { contract } = this;
-    if (!contract) return undefined;
-    const schemas = Object.hasOwn(contract.jobs, jobName) ? contract.jobs[jobName] : undefined;
-    if (!schemas) throw new UnknownJobError(this.name, jobName);
-    return checkValue(schemas.data, data, { queue: this.name, jobName, part: 'data' });
-  }
-
-  /**
-   * Checks a payload, and that what will be read back from Redis passes too: a date comes back as text.
-   *
-   * @internal
-   */
-  checkStorable(jobName: string, data: unknown): unknown {
-    const checked = this.check(jobName, data);
-    if (survivesJson(data)) return checked;
-    const readBack = (): unknown => {
-      const text = toJson(data, { queue: this.name, jobName, part: 'data' });
-      return this.check(jobName, text === undefined ? undefined : JSON.parse(text));
-    };
-    return checked instanceof Promise ? checked.then(readBack) : readBack();
-  }
-
-  /** @internal The tenant a job belongs to: the one given, else that of the scope. */
-  tenantOf(jobName: string, tenantId: string | null | undefined): string | null {
-    const owner = tenantId === undefined ? (this.init.context.current?.tenantId ?? null) : tenantId;
-    if (owner === null && this.contract?.tenant) throw new MissingTenantError(this.name, jobName);
-    return owner;
-  }
-
-  /** @internal What the envelope of a job carries beside its payload. */
-  extras(claim: string | undefined): EnvelopeExtras | undefined {
-    const scope = this.init.context.current;
-    if (scope?.traceparent === undefined) return claim === undefined ? undefined : { claim };
-    const { traceparent, tracestate } = scope;
-    const trace = tracestate === undefined ? { traceparent } : { traceparent, tracestate };
-    return claim === undefined ? { trace } : { trace, claim };
-  }
-
-  /**
-   * How long a key is taken. A key that outlived its job would let a second one in.
-   *
-   * @throws {ConfigurationError} when it is longer than ended jobs are kept
-   * @internal
-   */
-  onceTtlMs(ttl: Duration): number {
-    const ttlMs = resolveDuration(ttl, 'ttl', { minMs: 1000 });
-    const { keepCompletedMs, keepFailedMs } = this.settings;
-    if (ttlMs <= Math.min(keepCompletedMs, keepFailedMs)) return ttlMs;
-    throw new ConfigurationError(
-      `A key of queue "${this.name}" cannot outlive its job: ttl may be at most as long as the queue keeps ` +
-        'ended jobs; raise its retention, or use a shorter ttl',
-    );
+    if (inserted.exhausted) this.publish('fairness-exhausted', jobName, inserted.jobId);
+    this.publish(inserted.jobId === jobId ? 'added' : 'deduplicated', jobName, inserted.jobId);
+    return inserted.jobId;
   }
 
   private publish(event: QueueDiagnostic['event'], jobName: string, jobId: string): void {

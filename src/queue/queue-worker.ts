@@ -1,7 +1,9 @@
 import { Worker, type Job } from 'bullmq';
 import type { Telemetry } from 'bullmq';
 import { DIAGNOSTICS, DiagnosticsPublisher, type QueueDiagnostic } from '../common/index.js';
-import type { ManagedConnection } from '../redis/index.js';
+import type { ManagedConnection, RedisExecutor } from '../redis/index.js';
+import { NO_TURN } from './fair-tags.js';
+import { FairTurns } from './fair-turns.js';
 import type { JobDispatcher } from './job-dispatcher.js';
 import { openEnvelope } from './job-envelope.js';
 import { postpone, retryAfterOf } from './postponement.js';
@@ -13,6 +15,7 @@ export interface QueueWorkerInit {
   settings: QueueSettings;
   prefix: string;
   connection: ManagedConnection;
+  executor: RedisExecutor;
   concurrency: number;
   lockDurationMs: number;
   stalledIntervalMs: number;
@@ -39,8 +42,9 @@ const CLOSE_MS = 3_000;
 /** One BullMQ worker: runs jobs through a dispatcher, and ends without cutting the ones that run. */
 export class QueueWorker {
   private readonly worker: Worker;
-  private readonly running = new Set<RunningJob>();
+  private readonly running = new Set<JobControl>();
   private idle: (() => void) | undefined;
+  private readonly turns: FairTurns | undefined;
   private readonly burials = new Set<Promise<void>>();
   private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
 
@@ -69,6 +73,12 @@ export class QueueWorker {
     this.worker.on('failed', (job, error) => this.onFailed(job, error));
     this.worker.on('stalled', (jobId) => this.publish('stalled', { id: jobId }));
     this.worker.on('lockRenewalFailed', (jobIds) => this.onLocksLost(jobIds));
+    const fair = settings.contract?.fair;
+    if (fair) {
+      const toKey = (type: string): string => this.worker.toKey(type);
+      const onError = (error: Error): void => this.onError(error);
+      this.turns = new FairTurns({ executor: init.executor, fair, toKey, onError });
+    }
   }
 
   /** The BullMQ worker, for what this class does not cover. */
@@ -84,7 +94,7 @@ export class QueueWorker {
 
   /** Aborts the signals of the running jobs. */
   cancel(): void {
-    for (const { control } of this.running) control.abort();
+    for (const run of this.running) run.abort();
   }
 
   /**
@@ -146,13 +156,13 @@ export class QueueWorker {
 
   private async process(job: Job, token: string | undefined): Promise<unknown> {
     if (job.name === SWEEP_JOB) return this.init.sweep();
+    this.turns?.look();
     this.publish('started', job);
     const { dispatcher, settings } = this.init;
-    const control = new JobControl();
-    const run: RunningJob = { jobId: job.id!, control };
+    const run = new JobControl(job.id!);
     this.running.add(run);
     try {
-      return await dispatcher.dispatch(job, control, settings.contract);
+      return await dispatcher.dispatch(job, run, settings.contract);
     } catch (error) {
       const waitMs = retryAfterOf(error);
       if (waitMs === undefined) throw error;
@@ -162,6 +172,7 @@ export class QueueWorker {
         job,
         token,
         waitMs,
+        this.turns && { priority: NO_TURN },
       );
       if (!postponed) throw error;
       this.publish('postponed', job, waitMs);
@@ -174,8 +185,8 @@ export class QueueWorker {
 
   /** Another worker may have the job by now; what this one still does would be done twice. */
   private onLocksLost(jobIds: readonly string[]): void {
-    for (const { jobId, control } of this.running) {
-      if (jobIds.includes(jobId)) control.abort();
+    for (const run of this.running) {
+      if (jobIds.includes(run.jobId)) run.abort();
     }
   }
 
@@ -196,6 +207,7 @@ export class QueueWorker {
 
   /** BullMQ says `failed` for every attempt; the last one sets the time the job ended. */
   private onFailed(job: Job | undefined, error: Error): void {
+    if (job?.name === SWEEP_JOB) return;
     this.publish('failed', job);
     if (!job?.finishedOn) return;
     this.publish('dead', job);
@@ -208,12 +220,10 @@ export class QueueWorker {
     if (!isConnectionError(error)) this.init.onError(this.init.settings.name, error);
   }
 
-  private publish(
-    event: QueueDiagnostic['event'],
-    job: Partial<Job> | undefined,
-    elapsedMs: number | undefined = elapsedOf(job),
-  ): void {
-    if (job?.name === SWEEP_JOB) return;
+  private publish(event: QueueDiagnostic['event'], job: Partial<Job> | undefined, waitMs?: number): void {
+    // Called several times per job, and mostly heard by nobody.
+    if (!this.diagnostics.isHeard || job?.name === SWEEP_JOB) return;
+    const elapsedMs = waitMs ?? elapsedOf(job);
     this.diagnostics.publish(() => {
       const tenantId = job?.data === undefined ? null : openEnvelope(job.data).tenantId;
       return {
@@ -228,16 +238,15 @@ export class QueueWorker {
   }
 }
 
-/** One run of a job. A job that lost its lock may come back to the same worker while its first run goes on. */
-interface RunningJob {
-  readonly jobId: string;
-  readonly control: JobControl;
-}
-
-/** The abort signal of one running job, made when somebody asks for it. */
+/**
+ * One run of a job, with its abort signal, made when somebody asks for it. A job that lost its lock may come back
+ * to the same worker while its first run goes on.
+ */
 class JobControl {
   private controller: AbortController | undefined;
   private aborted = false;
+
+  constructor(readonly jobId: string) {}
 
   get signal(): AbortSignal {
     this.controller ??= new AbortController();

@@ -1,22 +1,15 @@
-import { Queue, type Job } from 'bullmq';
-import {
-  ConfigurationError,
-  DIAGNOSTICS,
-  DiagnosticsPublisher,
-  redactText,
-  resolveDuration,
-  type QueueDiagnostic,
-} from '../common/index.js';
-import type { ConnectionRegistry } from '../redis/index.js';
-import { releaseKey, toDeadLetter } from './dead-job.js';
-import { envelope } from './job-envelope.js';
-import type { JobSchedule, Processor } from './processor.js';
+import { Queue } from 'bullmq';
+import { ConfigurationError, redactText } from '../common/index.js';
+import { RedisCallError, type ConnectionRegistry } from '../redis/index.js';
+import { Burials } from './burials.js';
+import type { Processor } from './processor.js';
+import { QueueSchedules } from './queue-schedules.js';
 import { settingsOf, type QueueSettings } from './queue-settings.js';
 import type { QueueName } from './queue-name.js';
 import { QueueWorker } from './queue-worker.js';
 import { bullPrefix } from './queue.keyspace.js';
 import type { ResolvedQueueOptions } from './queue.options.js';
-import { scheduleSweep, sweep } from './retention-sweep.js';
+import { sweep } from './retention-sweep.js';
 import { WorkerPresence, workersKey } from './worker-presence.js';
 
 /** Constructor arguments of {@link QueueWorkshop}. */
@@ -31,8 +24,8 @@ export interface QueueWorkshopInit {
 export class QueueWorkshop {
   private readonly workers = new Map<QueueName, QueueWorker>();
   private readonly queues: Queue[] = [];
+  private readonly schedules: QueueSchedules[] = [];
   private readonly presence: WorkerPresence;
-  private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
 
   constructor(private readonly init: QueueWorkshopInit) {
     const { registry, options } = init;
@@ -58,6 +51,7 @@ export class QueueWorkshop {
    * are the signals of the jobs.
    */
   async drain(signal: AbortSignal): Promise<void> {
+    for (const declared of this.schedules) declared.stop();
     const workers = [...this.workers.values()];
     const cancel = (): void => workers.forEach((worker) => worker.cancel());
     if (signal.aborted) cancel();
@@ -77,59 +71,59 @@ export class QueueWorkshop {
     const { registry, options } = this.init;
     const connection = registry.connection(options.connection, 'worker');
     const prefix = bullPrefix(registry.configuration.keyPrefix, name);
-    const queue = new Queue(name, { connection: connection.client, prefix, skipVersionCheck: true });
+    const executor = registry.executor(options.connection, 'worker');
+    const report = (error: Error): void => this.report(name, error);
+    // With these three it works as soon as Redis is there, also when it was absent at the start.
+    const queue = new Queue(name, {
+      connection: connection.client,
+      prefix,
+      skipWaitingForReady: true,
+      skipVersionCheck: true,
+      skipMetasUpdate: true,
+    });
     queue.on('error', () => undefined);
     this.queues.push(queue);
+    const burials = new Burials({ name, queue, processor, executor, report });
+    const { schedules } = processor;
+    const { sweepIntervalMs } = options;
+    const declared = new QueueSchedules({ queue, settings, executor, schedules, sweepIntervalMs, report });
+    this.schedules.push(declared);
     const worker = new QueueWorker({
       settings,
       prefix,
       connection,
+      executor,
       ...processor.options,
       telemetry: options.telemetry,
       dispatcher: processor.dispatcher,
-      sweep: () => sweep(queue, settings),
-      onDead: (job, reason) => this.bury(name, job, reason, processor),
+      sweep: async () => {
+        await burials.lookBack();
+        return sweep(queue, settings);
+      },
+      onDead: (job, reason) => burials.bury(job, reason),
       onError: (failed, error) => this.report(failed, error),
     });
     this.workers.set(name, worker);
     worker.start();
     this.presence.announce(workersKey(prefix, name));
-    void this.schedule(queue, name, processor.schedules);
+    void declared
+      .declare()
+      .then(() => burials.lookBack())
+      .catch(report);
   }
 
-  /** Waits for Redis like everything else of a worker; a fault is logged and leaves the workers alone. */
-  private async schedule(queue: Queue, name: QueueName, schedules: readonly JobSchedule[]): Promise<void> {
-    const { sweepIntervalMs } = this.init.options;
+  /** What a start has to make up, once Redis is there. A worker works meanwhile. */
+  private async prepare(
+    schedules: QueueSchedules,
+    burials: Burials,
+    report: (error: Error) => void,
+  ): Promise<void> {
+    if (!(await schedules.declare())) return;
     try {
-      if (sweepIntervalMs !== null) await scheduleSweep(queue, sweepIntervalMs);
-      for (const { jobName, options } of schedules) {
-        const { id = jobName, data, tenantId = null } = options;
-        const repeat =
-          'every' in options
-            ? { every: resolveDuration(options.every, 'schedule.every') }
-            : { pattern: options.cron, tz: options.tz ?? 'UTC' };
-        await queue.upsertJobScheduler(id, repeat, { name: jobName, data: envelope(data, tenantId) });
-      }
+      await burials.lookBack();
     } catch (error) {
-      if (!this.init.registry.connection(this.init.options.connection, 'worker').isReady) return;
-      this.report(name, error as Error);
-    }
-  }
-
-  private async bury(queue: QueueName, job: Job, reason: string, processor: Processor): Promise<void> {
-    const { registry, options } = this.init;
-    try {
-      if (await releaseKey(job, registry.executor(options.connection, 'worker'))) {
-        this.diagnostics.publish(() => ({
-          event: 'released',
-          queue,
-          jobName: job.name,
-          jobId: job.id ?? '',
-        }));
-      }
-      if (processor.mourns) await processor.mourn(toDeadLetter(queue, job, reason));
-    } catch (error) {
-      this.report(queue, error as Error);
+      // A server that is away again: the next sweep looks back.
+      if (!(error instanceof RedisCallError)) report(error as Error);
     }
   }
 

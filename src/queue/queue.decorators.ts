@@ -167,8 +167,10 @@ export function OnJob(
 
 /**
  * Marks a method that is told about jobs of the processor's queues that failed for good, jobs that lost
- * their worker too often included. Called in the process whose worker gave the job up, once per failure;
- * not again after a crash, so the list of dead jobs stays the truth. What it throws is logged.
+ * their worker too often included. Called in the process whose worker gave the job up. When that process ends just
+ * then, or the method throws, another one tells it again: with its start, or with a sweep. So it is told at least
+ * once, and once where nothing goes wrong; a method that runs for more than a minute may be called twice. What it
+ * throws is logged.
  */
 export function OnDeadLetter(): <T extends (letter: DeadLetter) => unknown>(
   target: object,

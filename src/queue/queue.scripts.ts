@@ -30,6 +30,40 @@ return redis.call('ZCARD', KEYS[1])`,
 });
 
 /**
+ * Takes the task of telling that a job is dead, for one worker of the fleet at a time.
+ * KEYS[1] failed: sorted set of failed jobs
+ * KEYS[2] job: hash of the job
+ * ARGV[1] jobId (string): id of the job
+ * ARGV[2] field (string): name of the field that says who tells, or that it was told
+ * ARGV[3] ttlMs (number): how long the telling may take before somebody else does it; 0 says that it was told
+ * Reply number: 1 when it is the caller's, 0 when it was told or somebody else tells it, -1 when the job is not dead
+ * Minimum server: Redis 5.0
+ */
+export const CLAIM_BURIAL: LuaScript<
+  readonly [failed: string, job: string],
+  readonly [jobId: string, field: string, ttlMs: number],
+  number
+> = Object.freeze({
+  name: 'claim-burial',
+  sha1: '4f5bee4a40e8ba67f62a8598844bd6d8f941564e',
+  lua: `if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+return -1
+end
+if ARGV[3] == '0' then
+redis.call('HSET', KEYS[2], ARGV[2], 'told')
+return 1
+end
+local held = redis.call('HGET', KEYS[2], ARGV[2])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+if held and (held == 'told' or tonumber(held) > now) then
+return 0
+end
+redis.call('HSET', KEYS[2], ARGV[2], string.format('%.0f', now + ARGV[3]))
+return 1`,
+});
+
+/**
  * Claims a deduplication key for one job, or tells which job holds it.
  * The claim carries the job until it is known to be queued, so that a later caller can finish what
  * a crashed one began.
@@ -112,29 +146,30 @@ redis.call('ZRANGE', KEYS[2], -1, -1)[1] or false,
 });
 
 /**
- * Notes that a dead job is about to be put back: it waits from now on, and may lose its worker as often as a
- * new one.
+ * Notes that a dead job is about to be put back: it waits from now on, may lose its worker as often as a new one,
+ * and when it dies again that is told again.
  * KEYS[1] failed: sorted set of failed jobs
  * KEYS[2] job: hash of the job
  * ARGV[1] jobId (string): id of the job
  * ARGV[2] since (string): name of the field for the time
  * ARGV[3] putOff (string): name of the field for the first time it was put off
+ * ARGV[4] told (string): name of the field that says that its death was told
  * Reply number: 1 when it is dead, else 0
  * Minimum server: Redis 5.0
  */
 export const MARK_REPLAY: LuaScript<
   readonly [failed: string, job: string],
-  readonly [jobId: string, since: string, putOff: string],
+  readonly [jobId: string, since: string, putOff: string, told: string],
   number
 > = Object.freeze({
   name: 'mark-replay',
-  sha1: '9fb10f963edcaad6fdcf2f0d0db791ac39b5f805',
+  sha1: 'a048f49e248b32067c26934eb74eb21e22b03a95',
   lua: `if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
 return 0
 end
 local clock = redis.call('TIME')
 redis.call('HSET', KEYS[2], ARGV[2], clock[1] * 1000 + math.floor(clock[2] / 1000))
-redis.call('HDEL', KEYS[2], 'stc', ARGV[3])
+redis.call('HDEL', KEYS[2], 'stc', ARGV[3], ARGV[4])
 return 1`,
 });
 

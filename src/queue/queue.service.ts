@@ -1,6 +1,6 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { ConfigurationError } from '../common/index.js';
-import { ConnectionRegistry, KeyspaceRegistry } from '../redis/index.js';
+import { ConnectionRegistry, KeyspaceRegistry, type RedisClient } from '../redis/index.js';
 import { queueOf } from './job-id.js';
 import type { JobView } from './job-view.js';
 import { OnceClaims, type NotifyOnceOptions } from './once-claims.js';
@@ -20,9 +20,9 @@ export class QueueService implements OnModuleInit {
   private readonly claims: OnceClaims;
 
   constructor(
-    registry: ConnectionRegistry,
+    private readonly registry: ConnectionRegistry,
     keyspaces: KeyspaceRegistry,
-    @Inject(QUEUE_OPTIONS) options: ResolvedQueueOptions,
+    @Inject(QUEUE_OPTIONS) private readonly options: ResolvedQueueOptions,
   ) {
     keyspaces.register(ONCE_KEYSPACE);
     registry.capabilities.declare({ capability: 'queues', connection: options.connection, critical: true });
@@ -103,17 +103,27 @@ export class QueueService implements OnModuleInit {
     return this.claims.notify(nameOf(queue), jobName, data, options);
   }
 
-  /** @throws {ConfigurationError} when a queue was registered with two contracts */
+  /**
+   * Told once everything is built: a start that fails earlier closes nothing.
+   *
+   * @throws {ConfigurationError} when a queue was registered with two contracts, or the client that the
+   * application brought puts a prefix before its keys
+   */
   onModuleInit(): void {
-    if (this.clashes.size === 0) return;
-    throw new ConfigurationError(
-      [...this.clashes].map(
-        (name) => `Queue "${name}" is registered with two contracts; import one contract everywhere`,
-      ),
+    const faults = [...this.clashes].map(
+      (name) => `Queue "${name}" is registered with two contracts; import one contract everywhere`,
     );
+    const prefix = clientPrefix(this.registry.client(this.options.connection, 'command'));
+    if (prefix) {
+      faults.push(
+        `The client given to RedisModule has keyPrefix "${prefix}", which BullMQ does not take; ` +
+          `remove it from the client, and give RedisModule the option keyPrefix instead`,
+      );
+    }
+    if (faults.length > 0) throw new ConfigurationError(faults);
   }
 
-  /** @internal A clash is told once everything is built: a start that fails earlier closes nothing. */
+  /** @internal A clash is told by {@link onModuleInit}. */
   adopt(producer: QueueProducer): QueueProducer {
     const known = this.producers.get(producer.name);
     if (known?.contract && producer.contract && known.contract !== producer.contract) {
@@ -126,4 +136,13 @@ export class QueueService implements OnModuleInit {
     this.producers.set(producer.name, producer);
     return producer;
   }
+}
+
+/** A Cluster client takes the prefix beside its other options, or among those of its nodes. */
+function clientPrefix({ options }: RedisClient): string | undefined {
+  const { keyPrefix, redisOptions } = options as {
+    keyPrefix?: string;
+    redisOptions?: { keyPrefix?: string };
+  };
+  return keyPrefix || redisOptions?.keyPrefix;
 }

@@ -2,13 +2,13 @@ import { afterEach, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { Queue } from 'bullmq';
 import { ConnectionRegistry, type RedisModuleOptions } from 'rednest';
-import { OnJob, QueueModule, QueueProcessor, QueueService } from 'rednest/queue';
+import { OnJob, QueueModule, QueueProcessor, QueueService, Schedule } from 'rednest/queue';
 import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
 import { FaultProxy } from '../support/fault-proxy.js';
 import { describeNative } from '../support/needs.js';
-import { deferred, Mail, QUIET } from '../support/queues.js';
+import { deferred, Mail, QUIET, Upkeep } from '../support/queues.js';
 import { startNative, type NativeServer } from '../support/servers.js';
 
 /** An add that cannot be made ends within its deadline of 1 s; the rest is room for a loaded machine. */
@@ -69,6 +69,40 @@ describeNative('queues without their server', () => {
     await eventually('the worker works', () => Worker.ran.includes('back'), 20_000);
     // What was refused as not sent does not run late.
     expect(Worker.ran.filter((to) => ['a', 'b', 'c'].includes(to))).toEqual([]);
+  }, 60_000);
+
+  it('declares schedules and sweeps when Redis comes, however late, and stops trying when it ends before', async () => {
+    @QueueProcessor(Upkeep)
+    class Planned {
+      static ran = 0;
+      @OnJob('tick') @Schedule({ every: '1s' }) tick(): void {
+        Planned.ran += 1;
+      }
+    }
+    const late = () =>
+      createModule({
+        redis: { url: server.url, boot: 'degraded', bootTimeout: 200 },
+        imports: [QueueModule.forRoot({ sweepInterval: '10m' }), QueueModule.forFeature([Upkeep])],
+        providers: [Planned],
+      });
+    server = await startNative();
+    await server.kill();
+    module = await late();
+    const ended = await late();
+
+    // Longer than any call of the executor waits: those of the start have failed.
+    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    const startedMs = performance.now();
+    await ended.close();
+    const closedInMs = performance.now() - startedMs;
+    await server.restart();
+
+    await eventually('the schedule runs', () => Planned.ran > 0, 20_000);
+    const { raw } = inject(module, QueueService).producer(Upkeep);
+    const schedulers = await raw.getJobSchedulers();
+    expect(schedulers.map(({ key }) => key).toSorted()).toEqual(['rednest.sweep', 'tick']);
+    process.stderr.write(`a worker without Redis closed in ${Math.round(closedInMs)} ms\n`);
+    expect(closedInMs).toBeLessThan(10_000);
   }, 60_000);
 
   it('A8 refuses adds fast when Redis dies later, and works when it is back', async () => {

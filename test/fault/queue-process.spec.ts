@@ -76,6 +76,33 @@ describeNative('workers as processes', () => {
     expect(letter).toMatchObject({ jobId, failedReason: 'job stalled more than allowable limit' });
   }, 40_000);
 
+  it('tells of a dead job again when the process that told it was killed, and once when it was not', async () => {
+    const victim = await worker({ DIES_WHEN_TOLD: 'yes' });
+    const jobId = await work.add('work', { kind: 'fail' }, { attempts: 1 });
+    expect(await victim.exit()).toMatchObject({ signal: 'SIGKILL' });
+    expect(await state(jobId)).toBe('failed');
+
+    // Somebody else may be telling it until the claim of the killed one is over, which takes a minute.
+    const early = await worker();
+    const other = await work.add('work', { kind: 'fail' }, { attempts: 1 });
+    await early.says(`told ${other}`);
+    const whileClaimed = early.output.includes(`told ${jobId}`);
+    await redis.hset(work.raw.toKey(jobId), 'rednest:told', Date.now() - 1);
+    await early.kill();
+    const late = await worker();
+    await late.says(`told ${jobId}`);
+    await eventually('it is noted', async () => {
+      return (await redis.hget(work.raw.toKey(jobId), 'rednest:told')) === 'told';
+    });
+    await late.kill();
+    const last = await worker();
+    const probe = await work.add('work', { kind: 'fail' }, { attempts: 1 });
+    await last.says(`told ${probe}`);
+
+    expect(whileClaimed).toBe(false);
+    expect(await redis.mget([jobId, other, probe].map((id) => `told:${id}`))).toEqual(['2', '1', '1']);
+  }, 60_000);
+
   it('A4 A5 on SIGTERM lets running jobs end, which still add others, fetches no more, and exits with 0', async () => {
     const process = await worker();
     const running = await Promise.all(

@@ -1,16 +1,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { randomUUID } from 'node:crypto';
-import { ConfigurationError, REDIS, type RedisClient } from 'rednest';
+import { REDIS, type RedisClient } from 'rednest';
 import {
   DeadLetters,
   defineQueue,
-  flowNode,
   getQueueProducerToken,
   JobValidationError,
   OnJob,
   QueueEventsService,
-  QueueFlows,
   QueueHealthService,
   QueueModule,
   QueueProcessor,
@@ -85,33 +83,11 @@ async function withDeadJob(): Promise<{
 }
 
 describe('a fair queue', () => {
-  it('refuses delays: a delayed job would keep a turn of long ago', async () => {
-    const fair = queues(await start()).producer(Fair);
-
-    const refused = await failure(fair.add('work', { n: 1 }, { tenantId: 'a', delay: 1 }));
-
-    expect(refused).toBeInstanceOf(ConfigurationError);
-    expect(String(refused)).toMatch(/takes no delay/);
-    expect(await fair.raw.getDelayedCount()).toBe(0);
-  });
-
   it('refuses weights that would use up all turns', async () => {
     const Heavy = defineQueue('heavy__work', { jobs, fair: { weight: () => 0.000_001 } });
     const heavy = queues(await start([], [[Heavy]])).producer(Heavy);
 
     expect(String(await failure(heavy.add('work', { n: 1 }, { tenantId: 'a' })))).toMatch(/0.01 to 100/);
-  });
-
-  it('takes no flows and no schedules', async () => {
-    const module = await start();
-    const flow = inject(module, QueueFlows).add(flowNode(Fair, 'work', { n: 1 }, { tenantId: 'a' }));
-    expect(String(await failure(flow))).toMatch(/is fair, and jobs of a flow have no turn/);
-
-    @QueueProcessor(Fair)
-    class Planned {
-      @OnJob('work') @Schedule({ every: '1h', data: { n: 1 }, tenantId: 'a' }) work(): void {}
-    }
-    await expect(start([Planned])).rejects.toThrow(/scheduled jobs have no turn/);
   });
 
   it('forgets tenants whose turns are over while others wait', async () => {

@@ -5,9 +5,16 @@ import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { z } from 'zod';
 import { enableGracefulShutdown, REDIS, RedisModule } from '../../dist/index.js';
-import { defineQueue, OnJob, QueueModule, QueueProcessor, QueueService } from '../../dist/queue/index.js';
+import {
+  defineQueue,
+  OnDeadLetter,
+  OnJob,
+  QueueModule,
+  QueueProcessor,
+  QueueService,
+} from '../../dist/queue/index.js';
 
-const { REDIS_URL, APP, LOCK_MS = '1000' } = process.env;
+const { REDIS_URL, APP, LOCK_MS = '1000', DIES_WHEN_TOLD } = process.env;
 const Work = defineQueue('proc__work', {
   tenant: false,
   jobs: { work: { data: z.object({ kind: z.string(), ms: z.number().default(0) }) } },
@@ -30,13 +37,26 @@ class Processor {
     await this.redis.incr(`runs:${job.id}`);
     say(`started ${job.id}`);
     if (kind === 'die') process.kill(process.pid, 'SIGKILL');
+    if (kind === 'fail') throw new Error('no');
     if (kind === 'stubborn') await new Promise(() => signal.addEventListener('abort', () => say('aborted')));
     await new Promise((resolve) => setTimeout(resolve, ms));
     if (kind === 'chain') await this.queues.producer(Next).add('next', job.id);
     await this.redis.incr(`done:${job.id}`);
     say(`done ${job.id}`);
   }
+
+  /** @param {import('../../dist/queue/index.js').DeadLetter} letter */
+  async dead({ jobId }) {
+    const told = await this.redis.incr(`told:${jobId}`);
+    say(`told ${jobId}`);
+    if (DIES_WHEN_TOLD && told === 1) process.kill(process.pid, 'SIGKILL');
+  }
 }
+OnDeadLetter()(
+  Processor.prototype,
+  'dead',
+  /** @type {any} */ (Object.getOwnPropertyDescriptor(Processor.prototype, 'dead')),
+);
 const descriptor = /** @type {PropertyDescriptor} */ (
   Object.getOwnPropertyDescriptor(Processor.prototype, 'work')
 );

@@ -1,59 +1,83 @@
 import { Job, type JobsOptions, type Queue } from 'bullmq';
-import { ConfigurationError } from '../common/index.js';
 import type { RedisClient } from '../redis/index.js';
-import type { FairOptions } from './queue-contract.js';
+import { EXHAUSTED, NO_TURN, TAG_GUARD } from './fair-tags.js';
 import { TAG_FAIR } from './queue.scripts.js';
-
-/** The highest priority BullMQ knows: a job has it between its add and its tag, within one transaction. */
-const PLACEHOLDER = 2_097_151;
-
-/** Tags end below the range of priorities; a busy period of as many jobs falls back to first come, first served. */
-const TAG_GUARD = 1_900_000;
-
-/** Reply of the script when no tag was left. */
-const EXHAUSTED = -1;
 
 const TAG_COMMAND = `rednest:${TAG_FAIR.name}:${TAG_FAIR.sha1}`;
 
+/** A job as it goes to the server. */
+export interface Insertion {
+  readonly name: string;
+  readonly data: unknown;
+  readonly options: JobsOptions & { jobId: string };
+  /** Present where tenants take turns. */
+  readonly turn?: { readonly tenantId: string; readonly step: number } | undefined;
+}
+
 /** What became of the job. */
-export interface FairInsert {
+export interface Inserted {
   /** Its id, or that of the job it is a duplicate of. */
   readonly jobId: string;
   /** No tag was left: the job waits at the end until the queue has been empty. */
-  readonly exhausted: boolean;
+  readonly exhausted?: boolean;
+}
+
+/**
+ * Adds a job in one round trip, with BullMQ's own script as it is. The command leaves before this returns: what
+ * BullMQ's `add` awaits before, the executor would not see as part of its call.
+ */
+export async function insertJob(queue: Queue, client: RedisClient, job: Insertion): Promise<Inserted> {
+  if (job.turn) return insertFairly(queue, client, job, job.turn);
+  // The span of an add is made by the queue itself.
+  if (queue.opts.telemetry) return { jobId: (await queue.add(job.name, job.data, job.options)).id! };
+  const run: RunCommand = (name, parts) => (client as unknown as Commands)[name]!(parts);
+  return { jobId: await addVia(queue, job, { ...queue.defaultJobOptions, ...job.options }, run) };
 }
 
 /**
  * Adds a job and gives it its place between the tenants, atomically and in one round trip: BullMQ's own
- * script for the add, as it is, followed by one that only sets the priority.
+ * script for the add, followed by one that only sets the priority.
  */
-export async function insertFairly(
+async function insertFairly(
   queue: Queue,
   client: RedisClient,
-  job: { name: string; data: unknown; tenantId: string; options: JobsOptions & { jobId: string } },
-  step: number,
-): Promise<FairInsert> {
+  job: Insertion,
+  { tenantId, step }: NonNullable<Insertion['turn']>,
+): Promise<Inserted> {
   const { jobId } = job.options;
-  const options = { ...queue.defaultJobOptions, ...job.options, priority: PLACEHOLDER };
+  const options = { ...queue.defaultJobOptions, ...job.options, priority: NO_TURN };
   const keys = [queue.toKey('prioritized'), queue.toKey('fair'), queue.toKey(jobId)];
-  const args = [jobId, job.tenantId, step, PLACEHOLDER, TAG_GUARD];
+  const args = [jobId, tenantId, step, NO_TURN, TAG_GUARD];
   // The span of an add is made by the queue itself, so that it takes two steps there.
   if (queue.opts.telemetry) {
     const added = await queue.add(job.name, job.data, options);
     const tag = await tagCommand(client)([...keys, ...args]);
     return { jobId: added.id!, exhausted: tag === EXHAUSTED };
   }
-  let reply: unknown;
-  // BullMQ hands in the name and the arguments of the script it would run.
-  const transaction = {
-    runCommand: (name: string, parts: unknown[]): void => {
-      const { run, keyCount } = composedCommand(client, name);
-      reply = run([...parts.slice(0, keyCount), ...keys, ...parts.slice(keyCount), ...args]);
-    },
-  };
-  const adding = new Job(queue, job.name, job.data, options, jobId).addJob(transaction as never);
-  const [[addedId, tag]] = await Promise.all([reply as Promise<[string, number]>, adding]);
-  return { jobId: addedId, exhausted: tag === EXHAUSTED };
+  let tag: unknown;
+  const insertedId = await addVia(queue, job, options, async (name, parts) => {
+    const { run, keyCount } = composedCommand(client, name);
+    const reply = await run([...parts.slice(0, keyCount), ...keys, ...parts.slice(keyCount), ...args]);
+    const [id, given] = reply as [string, number];
+    tag = given;
+    return id;
+  });
+  return { jobId: insertedId, exhausted: tag === EXHAUSTED };
+}
+
+type RunCommand = (name: string, parts: unknown[]) => Promise<unknown>;
+
+/** BullMQ hands the name and the arguments of its script to `run`, before the first wait. */
+async function addVia(
+  queue: Queue,
+  { name, data }: Insertion,
+  options: Insertion['options'],
+  run: RunCommand,
+): Promise<string> {
+  const job = new Job(queue, name, data, options, options.jobId);
+  job.id = await job.addJob({ runCommand: run } as never);
+  queue.emit('waiting', job);
+  return job.id;
 }
 
 type Command = (parts: unknown[]) => Promise<unknown>;
@@ -98,23 +122,4 @@ function compose(add: string, keyCount: number): string {
       `({ ${rest('KEYS', keyCount, 3)} }, { ${rest('ARGV', ADD_ARGUMENTS, 5)} })`,
     'return { jobId, tag }',
   ].join('\n');
-}
-
-/** A tenant of a smaller weight would use up the tags of a busy period with a few jobs. */
-const LEAST_WEIGHT = 0.01;
-
-/** More than this is no share any more. */
-const GREATEST_WEIGHT = 100;
-
-/**
- * How far one job moves its tenant back: the inverse of the weight.
- *
- * @throws {ConfigurationError} when the weight is out of bounds
- */
-export function stepOf({ weight }: FairOptions, tenantId: string): number {
-  const value = weight?.(tenantId) ?? 1;
-  if (value >= LEAST_WEIGHT && value <= GREATEST_WEIGHT) return 1 / value;
-  throw new ConfigurationError(
-    `The weight of a tenant must be a number from ${LEAST_WEIGHT} to ${GREATEST_WEIGHT}`,
-  );
 }
