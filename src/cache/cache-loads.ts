@@ -14,6 +14,7 @@ import { LoadTokens, longestLoadMs, type Lease } from './lease.js';
 import { ALONE_LEASE_MS, LoadRuns, type LoadPlan, type RunningLoad } from './load-runs.js';
 import { raceTimeout, TIMED_OUT } from './race-timeout.js';
 import { ROLES, toEntry, type LoadRole, type RawLead, type Replaceable } from './remote-tier.js';
+import { FOR_ALL, Turns, type Turn } from './turns.js';
 
 /** What the server answered to a request to load. */
 interface Asked {
@@ -23,8 +24,8 @@ interface Asked {
   readonly found: FoundValue | undefined;
   /** Stamp of the entry that is there, readable or not. */
   readonly seenUs: number | undefined;
-  /** Monotonic time at which the question left, in milliseconds. */
-  readonly sentMs: number;
+  /** When it was asked. */
+  readonly turn: Turn;
 }
 
 /** One read that may load, on behalf of all callers of its flight. */
@@ -49,6 +50,7 @@ const LOOK_AGAIN_MS = 250;
  */
 export class CacheLoads {
   private readonly tokens = new LoadTokens();
+  private readonly turns = new Turns();
   private readonly refreshing = new Set<string>();
   private readonly runs: LoadRuns;
 
@@ -108,7 +110,7 @@ export class CacheLoads {
     } catch (error) {
       if (!(error instanceof UnreachableError)) throw error;
       // Nobody can be told of a newer write: all share what is loaded.
-      return this.loadAlone(call, fallback, Infinity);
+      return this.loadAlone(call, fallback, FOR_ALL);
     }
     this.loadWhenAnswered(call, asking);
     return this.serveStale(call, fallback!);
@@ -135,8 +137,8 @@ export class CacheLoads {
     return isUnreadable ? this.loadAlone(call, undefined) : this.proceed(call, asked);
   }
 
-  private hit<T>({ plan, flight }: LoadCall<T>, found: FoundValue, { sentMs }: Asked): T {
-    flight.asOfMs = sentMs;
+  private hit<T>({ plan, flight }: LoadCall<T>, found: FoundValue, { turn }: Asked): T {
+    flight.asOf = turn;
     this.core.observers.recorder.count('hits');
     if (this.isDue(plan.options, found)) this.refresh(plan, found);
     return found.value as T;
@@ -177,7 +179,7 @@ export class CacheLoads {
 
   /** Loads with the lease. */
   private lead<T>(call: LoadCall<T>, { detail, found }: Asked): Promise<T> {
-    call.flight.asOfMs = performance.now();
+    call.flight.asOf = this.turns.now;
     call.running = this.runs.start(call.plan, call.token, detail, found);
     call.flight.verdict = call.running.verdict;
     return call.running.value;
@@ -203,9 +205,9 @@ export class CacheLoads {
   private loadAlone<T>(
     call: LoadCall<T>,
     stale: FoundValue | undefined,
-    asOfMs = performance.now(),
+    asOf = this.turns.now,
   ): Promise<T> {
-    call.flight.asOfMs = asOfMs;
+    call.flight.asOf = asOf;
     call.running = this.runs.startAlone(call.plan, stale);
     return this.inTime(call, call.running.value, stale);
   }
@@ -254,9 +256,7 @@ export class CacheLoads {
     const before = options.memory ? this.core.memory?.find(key, plan.view) : undefined;
     const ticket = options.memory ? this.core.memory?.begin(key) : undefined;
     let lead: RawLead;
-    // What is asked for in one turn leaves at its end.
-    let sentMs = Infinity;
-    process.nextTick(() => void (sentMs = performance.now()));
+    const turn = this.turns.now;
     try {
       const mark = before?.entry.mark;
       lead =
@@ -274,7 +274,7 @@ export class CacheLoads {
     const [nowUs, entry, role = 0, detail = 0] = lead;
     const received = receive(this.core, plan, nowUs, toEntry(entry), copy);
     const found = received instanceof Promise ? await received : received;
-    return { role: ROLES[role], detail, found, seenUs: found ? found.stampUs : stampOf(entry), sentMs };
+    return { role: ROLES[role], detail, found, seenUs: found ? found.stampUs : stampOf(entry), turn };
   }
 
   /** Without agreement between processes each takes the lease from the other; the last one is kept. */
@@ -297,7 +297,7 @@ export class CacheLoads {
   private serveStale<T>({ flight }: LoadCall<T>, stale: FoundValue): T {
     // Those who share the answer do not wait for what becomes of a load; being old is what it is about.
     flight.verdict = 'unknown';
-    flight.asOfMs = Infinity;
+    flight.asOf = FOR_ALL;
     this.core.observers.recorder.count('staleHits');
     return stale.value as T;
   }

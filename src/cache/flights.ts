@@ -1,4 +1,5 @@
 import type { CopyReader } from './memory-tier.js';
+import { FOR_ALL, type Turn } from './turns.js';
 
 /** What became of a loaded value: kept, overtaken by a newer write or invalidation, or not known. */
 export type Verdict = 'kept' | 'overtaken' | 'unknown';
@@ -18,10 +19,10 @@ export interface Flight {
   /** Settles after the shared promise; never rejects. */
   verdict: Promise<Verdict> | Verdict;
   /**
-   * Monotonic time, in milliseconds, at which what is shared was true, where the verdict is `unknown`. Who
-   * joined later may have been told of a newer write meanwhile.
+   * Turn in which what is shared was asked for, where the verdict is `unknown`. Who joined later may have been
+   * told of a newer write meanwhile.
    */
-  asOfMs: number;
+  asOf: Turn;
 }
 
 /** A flight, and the promise it shares until it has landed. */
@@ -87,7 +88,7 @@ export class Flights {
       this.joinedCount += 1;
       const value: T = await running.value!;
       const verdict: Verdict = typeof running.verdict === 'string' ? running.verdict : await running.verdict;
-      if (verdict === 'kept' || (verdict === 'unknown' && joinedMs <= running.asOfMs)) return value;
+      if (verdict === 'kept' || (verdict === 'unknown' && joinedMs <= running.asOf.endedMs)) return value;
       if (attempt === MAX_RESTARTS) return value;
       if (this.running.get(key) === running) this.running.delete(key);
       running = this.find<T>(plan);
@@ -97,7 +98,7 @@ export class Flights {
 
   private launch<T>(plan: FlightPlan, start: (flight: Flight) => Promise<T>): Promise<T> {
     const { key } = plan;
-    const flight: RunningFlight<T> = { value: undefined, verdict: 'unknown', asOfMs: Infinity, plan };
+    const flight: RunningFlight<T> = { value: undefined, verdict: 'unknown', asOf: FOR_ALL, plan };
     const land = (): void => {
       if (this.running.get(key) === flight) this.running.delete(key);
       // A map that changes with every call keeps what it held reachable until the next full collection.
