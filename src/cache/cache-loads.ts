@@ -202,11 +202,7 @@ export class CacheLoads {
   }
 
   /** Without the lease, and without keeping the value: Redis is away, or another one holds it for too long. */
-  private loadAlone<T>(
-    call: LoadCall<T>,
-    stale: FoundValue | undefined,
-    asOf = this.turns.now,
-  ): Promise<T> {
+  private loadAlone<T>(call: LoadCall<T>, stale: FoundValue | undefined, asOf = this.turns.now): Promise<T> {
     call.flight.asOf = asOf;
     call.running = this.runs.startAlone(call.plan, stale);
     return this.inTime(call, call.running.value, stale);
