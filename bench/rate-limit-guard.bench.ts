@@ -1,7 +1,8 @@
 // CPU time a guard adds to a request, on Express and Fastify, for one and three policies: ours against
 // @nestjs/throttler with its Redis storage, and against no guard. Each variant is a server process of its own; in
-// every round each takes a turn, and figures are differences to "none" of the same round.
-// Run: npm run bench -- --only rate-limit-guard [--quick] [--json] [--rounds <n>]
+// every round each takes a short turn, and figures are differences to "none" of the same round: the machine is faster
+// at one time than at another.
+// Run: npm run bench -- --only rate-limit-guard [--adapter express|fastify] [--quick] [--json] [--rounds <n>]
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
@@ -21,13 +22,21 @@ const { values: flags } = parseArgs({
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     rounds: { type: 'string' },
+    adapter: { type: 'string' },
   },
 });
-const ROUNDS = Number(flags['rounds'] ?? (flags['quick'] ? 2 : 9));
-const REQUESTS = flags['quick'] ? 500 : 3000;
+const ROUNDS = Number(flags['rounds'] ?? (flags['quick'] ? 2 : 50));
+/** Few, so that what is compared runs at almost the same time: the machine changes its speed within a second. */
+const REQUESTS = 100;
+/** Requests to each before its first round: until the compiler is done with what every request runs. */
+const WARM_UP = flags['quick'] ? 500 : 6000;
+/** Each time all servers are started anew: two processes that do the same differ by more than two rounds do. */
+const STARTS = flags['quick'] ? 1 : 2;
 
 /** A server process under load. */
 class Contestant {
+  private load: HttpLoad | undefined;
+
   private constructor(
     readonly variant: GuardVariant,
     private readonly child: ChildProcess,
@@ -42,21 +51,24 @@ class Contestant {
     return new Contestant(variant, child, port);
   }
 
+  /** Sends requests that nobody measures, to warm up the compiler, the connection and the script cache. */
+  async warmUp(requests: number): Promise<void> {
+    const load = await HttpLoad.open(this.port, CONNECTIONS);
+    await load.send(requests).finally(() => load.close());
+  }
+
   /** Microseconds of CPU time per request. */
   async measure(): Promise<number> {
-    // Anew each time: a server closes connections that wait too long for their turn.
-    const load = await HttpLoad.open(this.port, CONNECTIONS);
-    try {
-      await load.send(CONNECTIONS);
-      const before = await this.cpuUs();
-      await load.send(REQUESTS);
-      return ((await this.cpuUs()) - before) / REQUESTS;
-    } finally {
-      load.close();
-    }
+    // Not before its first turn: a server closes connections that wait too long.
+    this.load ??= await HttpLoad.open(this.port, CONNECTIONS);
+    await this.load.send(CONNECTIONS);
+    const before = await this.cpuUs();
+    await this.load.send(REQUESTS);
+    return ((await this.cpuUs()) - before) / REQUESTS;
   }
 
   async stop(): Promise<void> {
+    this.load?.close();
     this.child.disconnect();
     await once(this.child, 'exit');
   }
@@ -72,19 +84,22 @@ class Contestant {
 type Rounds = Record<GuardVariant, number[]>;
 
 async function measureAdapter(adapter: string, url: string): Promise<Rounds> {
+  const rounds = Object.fromEntries(GUARD_VARIANTS.map((variant) => [variant, []])) as unknown as Rounds;
+  for (let start = 0; start < STARTS; start += 1) await measureServers(adapter, url, rounds);
+  return rounds;
+}
+
+async function measureServers(adapter: string, url: string, rounds: Rounds): Promise<void> {
   const contestants: Contestant[] = [];
   try {
     for (const variant of GUARD_VARIANTS) contestants.push(await Contestant.start(adapter, variant, url));
-    const rounds = Object.fromEntries(GUARD_VARIANTS.map((variant) => [variant, []])) as unknown as Rounds;
-    // The first three warm up the compiler, the connections and the script cache.
-    for (let round = -3; round < ROUNDS; round += 1) {
+    for (const contestant of contestants) await contestant.warmUp(WARM_UP);
+    for (let round = 0; round < ROUNDS; round += 1) {
       for (let turn = 0; turn < contestants.length; turn += 1) {
-        const contestant = contestants[(round + 3 + turn) % contestants.length]!;
-        const cpuUs = await contestant.measure();
-        if (round >= 0) rounds[contestant.variant].push(cpuUs);
+        const contestant = contestants[(round + turn) % contestants.length]!;
+        rounds[contestant.variant].push(await contestant.measure());
       }
     }
-    return rounds;
   } finally {
     await Promise.all(contestants.map((contestant) => contestant.stop()));
   }
@@ -98,8 +113,10 @@ function median(values: readonly number[]): number {
 
 function summarise(rounds: Rounds) {
   const added = (variant: GuardVariant) => rounds[variant].map((cpuUs, round) => cpuUs - rounds.none[round]!);
-  const ratio = (ours: GuardVariant, theirs: GuardVariant) =>
-    median(added(ours).map((us, round) => us / added(theirs)[round]!));
+  // As a share of the request without a guard, so that slow rounds weigh no more than fast ones.
+  const share = (variant: GuardVariant) =>
+    median(rounds[variant].map((cpuUs, round) => cpuUs / rounds.none[round]! - 1));
+  const ratio = (ours: GuardVariant, theirs: GuardVariant) => share(ours) / share(theirs);
   return {
     cpuUs: Object.fromEntries(GUARD_VARIANTS.map((variant) => [variant, median(rounds[variant])])),
     addedUs: Object.fromEntries(GUARD_VARIANTS.map((variant) => [variant, median(added(variant))])),
@@ -115,8 +132,8 @@ const environment = describeEnvironment();
 const server = await startNative();
 const results: Record<string, ReturnType<typeof summarise>> = {};
 try {
-  for (const adapter of ['express', 'fastify']) {
-    process.stderr.write(`${adapter}: ${ROUNDS} rounds of ${REQUESTS} requests per variant\n`);
+  for (const adapter of flags['adapter'] ? [String(flags['adapter'])] : ['express', 'fastify']) {
+    process.stderr.write(`${adapter}: ${STARTS} x ${ROUNDS} rounds of ${REQUESTS} requests per variant\n`);
     results[adapter] = summarise(await measureAdapter(adapter, server.url));
   }
 } finally {
