@@ -147,8 +147,12 @@ describeNative('the service under faults', () => {
     expect(accepted.every(({ status }) => status === 202)).toBe(true);
     const base = 'sigterm:queue:{notifications__email}:notifications__email';
     expect(await observer.llen(`${base}:active`)).toBe(0);
-    const kept = ['completed', 'prioritized'].map((state) => observer.zcard(`${base}:${state}`));
-    expect((await Promise.all(kept)).reduce((sum, count) => sum + count)).toBe(jobs);
+    // Some wait for the limit of their provider; the next sweep, which is scheduled, is none of them.
+    const ended = ['completed', 'prioritized', 'delayed'].map((state) =>
+      observer.zrange(`${base}:${state}`, '0', '-1'),
+    );
+    const kept = (await Promise.all(ended)).flat().filter((id) => !id.startsWith('repeat:'));
+    expect(kept).toHaveLength(jobs);
     expect((await observer.client('LIST')) as string).not.toContain('name=sigterm:');
   });
 

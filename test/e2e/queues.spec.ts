@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
 import { EmbeddedRedis } from 'rednest/embedded';
+import { QueueService } from 'rednest/queue';
 import { AGENT_ROLES, AgentQueues } from '../../src/app/agents/agent-queues.js';
 import { createApp } from '../../src/app/create-app.js';
 import { MESSAGE_LIMIT } from '../../src/app/notifications/message-provider.js';
@@ -76,7 +77,11 @@ describe('the queues of the service', () => {
       return String(body['jobId']);
     };
 
+    // Held until all are there: on a slow machine they would come too slowly to meet the limit.
+    const { raw } = app.get(QueueService, { strict: false }).producer('notifications__sms');
+    await raw.pause();
     const jobIds = await Promise.all(Array.from({ length: MESSAGE_LIMIT.limit + 10 }, (_, n) => send(n)));
+    await raw.resume();
 
     for (const jobId of jobIds) {
       const job = await eventually('delivered', async () => {

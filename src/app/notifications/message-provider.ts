@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { NotificationJob } from './notification.js';
 
 /** What the providers of messages take from each tenant on each channel. */
-export const MESSAGE_LIMIT = Object.freeze({ name: 'messages', limit: 50, window: '1s' } as const);
+export const MESSAGE_LIMIT = Object.freeze({ name: 'messages', limit: 20, window: '2s' } as const);
 
 /** Time a provider takes to accept a message, in milliseconds. */
 const ACCEPT_MS = 20;
