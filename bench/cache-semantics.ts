@@ -49,7 +49,13 @@ const CONTESTANTS: Readonly<Record<string, (url: string) => Promise<Contestant>>
     return {
       get: (key) => cache.get(key),
       set: (key, value, tags = []) => cache.set(key, value, { ttl: TTL_MS, tags }),
-      getOrSet: (key, load, tags = []) => cache.getOrSet(key, load, { ttl: TTL_MS, tags }),
+      getOrSet: async (key, load, tags = []) => {
+        if (tags.length === 0) return cache.getOrSet(key, load, { ttl: TTL_MS });
+        // Only its `set` takes tags.
+        const value = await load();
+        await cache.set(key, value, { ttl: TTL_MS, tags });
+        return value;
+      },
       invalidate: (tag) => cache.tags.invalidateTag(tag),
       close,
     };

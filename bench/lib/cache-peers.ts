@@ -14,7 +14,7 @@ import { RedisModule } from '../../dist/index.js';
 /** Something opened for a benchmark. */
 export interface Opened<T> {
   readonly cache: T;
-  close(): Promise<unknown>;
+  readonly close: () => Promise<unknown>;
 }
 
 class CacheBenchModule {}
