@@ -16,8 +16,11 @@ interface PrivateParts extends HandshakeClient, SilentClient {
   setStatus?(status: 'end'): void;
   flushQueue?(error: Error, which?: object): void;
   _readyCheck?: (callback: (error: Error | null, info?: object) => void) => void;
-  /** Of a Sentinel client: makes the connections to the Sentinels. */
+  /** Whether it was told to disconnect for good. */
+  readonly manuallyClosing?: boolean;
   connector?: {
+    connect?: (...args: unknown[]) => Promise<unknown>;
+    /** Of a Sentinel client: makes the connections to the Sentinels. */
     connectToSentinel?: (endpoint: object, options?: object) => SentinelClient;
   };
   /** Of a Cluster: keeps one further connection for pub/sub. */
@@ -31,8 +34,8 @@ interface SentinelClient {
 /**
  * Makes a client, its duplicates and the clients it creates by itself keep off the console, gives them a
  * readiness check that refuses a connection whose database could not be selected, lets them end while
- * they wait to reconnect, and tells a blocked event loop from a dead socket. The client offers no option
- * for any of it; nothing else about it changes.
+ * they wait to reconnect and not while they connect, and tells a blocked event loop from a dead socket. The
+ * client offers no option for any of it; nothing else about it changes.
  */
 export function quieten<T extends RedisClient>(client: T): T {
   quietenParts(client as unknown as PrivateParts);
@@ -47,6 +50,7 @@ function quietenParts(client: PrivateParts): PrivateParts {
   else {
     client._readyCheck = (callback) => void checkReadiness(client, callback);
     endWhileReconnecting(client);
+    connectAgain(client);
     tellStallsFromSilence(client);
   }
   quietenSentinels(client);
@@ -66,6 +70,25 @@ function endWhileReconnecting(client: PrivateParts): void {
     if (!hasNoSocket) return;
     client.setStatus?.('end');
     client.flushQueue?.(new Error('Connection is closed.'));
+  };
+}
+
+/**
+ * The news of a failover breaks off whatever the client does, an attempt to connect included, which may be
+ * about the old primary. It would take that for the end, and never connect again.
+ */
+function connectAgain(client: PrivateParts): void {
+  const { connector } = client;
+  const connect = connector?.connect?.bind(connector);
+  if (!connector || !connect) return;
+  connector.connect = async (...args) => {
+    for (;;) {
+      try {
+        return await connect(...args);
+      } catch (error) {
+        if (client.manuallyClosing || (error as Error).message !== 'Connection is closed.') throw error;
+      }
+    }
   };
 }
 

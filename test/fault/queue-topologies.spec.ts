@@ -52,6 +52,7 @@ class Notifier {
   /** Key to the ids that callers were told. */
   readonly acked = new Map<string, Set<string>>();
   refused = 0;
+  lastRefusal: unknown;
   private stopped = false;
   private readonly lanes: Promise<void>[] = [];
 
@@ -79,8 +80,9 @@ class Notifier {
         const { jobId } = await this.queues.notifyOnce(queue, 'deliver', { key }, identity);
         const ids = this.acked.get(key) ?? new Set();
         this.acked.set(key, ids.add(jobId));
-      } catch {
+      } catch (error) {
         this.refused += 1;
+        this.lastRefusal = error;
       }
       await new Promise((resolve) => setTimeout(resolve, 3));
     }
@@ -137,7 +139,15 @@ async function audit(label: string, queues: QueueService, notifier: Notifier): P
     `${label}: ${ids.length} acknowledged, ${notifier.refused} refused, ${lostByServer} lost by the server, ` +
       `${open.size} stuck, ${twice} run again, ${deliveries.overlapping.length} at the same time\n`,
   );
+  for (const id of [...open].slice(0, 3)) process.stderr.write(`${label}: ${await whereabouts(queues, id)}\n`);
   return { acknowledged: ids.length, lostByServer, stuck: [...open], twice };
+}
+
+/** Where a job is that nobody runs. */
+async function whereabouts(queues: QueueService, id: string): Promise<string> {
+  const { raw } = queues.producer(id.split('.')[0] as `${string}__${string}`);
+  const [state, job, counts] = await Promise.all([raw.getJobState(id), raw.getJob(id), raw.getJobCounts()]);
+  return `${id} is ${state} ${JSON.stringify({ ...job?.toJSON(), data: undefined })}, of ${JSON.stringify(counts)}`;
 }
 
 describeNative('the notification flow through a Sentinel failover', () => {
@@ -169,7 +179,11 @@ describeNative('the notification flow through a Sentinel failover', () => {
       const { node } = await set.promoted(old);
       await set.announced(node);
       const before = notifier.count;
-      await eventually('notifications go on', () => notifier.count > before + 200, 30_000);
+      await eventually('notifications go on', () => notifier.count > before + 200, 30_000).catch(
+        (error: Error) => {
+          throw new Error(`${error.message}: ${notifier.count - before}, ${String(notifier.lastRefusal)}`);
+        },
+      );
       await notifier.stop();
 
       const report = await audit(label, queues, notifier);

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
+import type { Redis } from 'ioredis';
 import { ConnectionRegistry } from 'rednest';
 import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
@@ -99,6 +100,23 @@ describeNative('RedisExecutor through a Sentinel failover', () => {
     expectHonest(report);
     expect(resumedMs).toBeLessThan(RESUME_MS);
   }, 60_000);
+
+  it('connects also when the news of a failover breaks off the attempt', async () => {
+    const registry = inject(module, ConnectionRegistry);
+    const client = registry.client() as Redis;
+    let brokenOff = 0;
+    client.on('connecting', () => {
+      brokenOff += 1;
+      // What the client does when a Sentinel tells of another primary.
+      (client as unknown as { connector: { disconnect(): void } }).connector.disconnect();
+    });
+
+    await registry.client('default', 'producer').call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    await eventually('it has tried to connect', () => brokenOff > 0);
+    await eventually('it is connected', () => client.status === 'ready');
+
+    await expect(client.ping()).resolves.toBe('PONG');
+  });
 
   it('F27 follows a failover that an operator asked for; nothing hangs or runs twice', async () => {
     const { report, resumedMs } = await survive('F27 manual failover', () => set.failover());

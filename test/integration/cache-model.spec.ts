@@ -56,9 +56,9 @@ class Model {
     this.sets[key]!.delete(set);
   }
 
-  /** Resolves when no set of the key is on its way. */
-  async written(key: number): Promise<void> {
-    while (this.sets[key]!.size > 0) await Promise.all(this.sets[key]!);
+  /** The sets of a key that are on their way, if there are any. */
+  pending(key: number): Promise<unknown> | undefined {
+    return this.sets[key]!.size === 0 ? undefined : Promise.all(this.sets[key]!);
   }
 
   floor(key: number): number {
@@ -138,7 +138,7 @@ for (const [what, options, startPlace] of [
           return;
         }
         case 'through': {
-          await model.written(key);
+          while (model.pending(key)) await model.pending(key);
           const written = model.change(key);
           await cache.writeThrough(['k', key], written, () => model.current(key));
           model.confirm(key, written);
@@ -152,7 +152,7 @@ for (const [what, options, startPlace] of [
         return;
       }
       // A set on its way from another process would bring back what was right when it was sent.
-      await model.written(key);
+      while (model.pending(key)) await model.pending(key);
       const versions = Array.from({ length: KEYS }, (_, each) => model.current(each));
       const written = model.change(key);
       if (op === 'delete') await cache.delete(['k', key]);
