@@ -139,7 +139,8 @@ async function audit(label: string, queues: QueueService, notifier: Notifier): P
     `${label}: ${ids.length} acknowledged, ${notifier.refused} refused, ${lostByServer} lost by the server, ` +
       `${open.size} stuck, ${twice} run again, ${deliveries.overlapping.length} at the same time\n`,
   );
-  for (const id of [...open].slice(0, 3)) process.stderr.write(`${label}: ${await whereabouts(queues, id)}\n`);
+  for (const id of [...open].slice(0, 3))
+    process.stderr.write(`${label}: ${await whereabouts(queues, id)}\n`);
   return { acknowledged: ids.length, lostByServer, stuck: [...open], twice };
 }
 
