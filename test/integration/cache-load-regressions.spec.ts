@@ -14,6 +14,7 @@ import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
+import { scriptCalls } from '../support/script-calls.js';
 import { startNative, type NativeServer } from '../support/servers.js';
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
@@ -45,10 +46,7 @@ describeNative('loads that go wrong', () => {
   }
 
   const leaseOf = (id: string) => redis.get(CACHE_LEASE_KEYSPACE.key(keyPrefix, 'n', id));
-  const scripts = async (): Promise<number> => {
-    const calls = (await redis.info('commandstats')).matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g);
-    return [...calls].reduce((sum, [, count]) => sum + Number(count), 0);
-  };
+  const scripts = (): Promise<number> => scriptCalls(redis);
 
   beforeEach(async () => {
     server = await startNative();

@@ -16,6 +16,7 @@ import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
+import { scriptCalls } from '../support/script-calls.js';
 import { startNative, type NativeServer } from '../support/servers.js';
 
 const HOUR_US = 3_600_000_000;
@@ -85,16 +86,16 @@ describeNative('What the cache once got wrong', () => {
       // Listening, before what is to be heard of.
       await cache.set('warm', 1);
       await copied(cache, 'warm');
-      const before = await callsOf('evalsha');
+      const before = await scriptCalls(redis);
       await cache.get('warm', { memory: false });
-      expect(await callsOf('evalsha')).toBe(before + 1);
+      expect(await scriptCalls(redis)).toBe(before + 1);
       await cache.set('k', 'x'.repeat(60_000_000), { timeout: '10s' });
       await writer.set('warm', 2);
 
-      const seen = await callsOf('evalsha');
+      const seen = await scriptCalls(redis);
       const reading = cache.get<string>('k', { timeout: '10s' });
       // The answer is on its way, and takes longer to decompress than the word of a write.
-      await eventually('the server has answered', async () => (await callsOf('evalsha')) > seen);
+      await eventually('the server has answered', async () => (await scriptCalls(redis)) > seen);
       expect(await writer.set('k', 'new')).toBe(true);
       await reading;
 
@@ -391,9 +392,9 @@ describeNative('What the cache once got wrong', () => {
       // So that the server knows the script when it counts.
       await cache.deleteByTag('other');
       await eventually('it compares', async () => {
-        const before = await callsOf('evalsha');
+        const before = await scriptCalls(redis);
         await cache.get('k');
-        return (await callsOf('evalsha')) === before;
+        return (await scriptCalls(redis)) === before;
       });
       server.freeze();
       const reading = cache.get('k', { timeout: '10s' });
