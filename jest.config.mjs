@@ -33,7 +33,7 @@ export default {
   },
   testTimeout: 15_000,
   maxWorkers: 2,
-  // Modules of ended files stay in the heap of a worker. One of several gigabytes takes longer to give back than a
+  // Modules of ended files stay in the heap of a worker. A large one takes longer to give back than a
   // worker is allowed to take to exit, which then looks like an open handle; a worker begins anew before that.
-  workerIdleMemoryLimit: '500MB',
+  workerIdleMemoryLimit: '250MB',
 };
