@@ -1,8 +1,10 @@
 // CPU time a guard adds to a request, on Express and Fastify, for one and three policies: ours against
 // @nestjs/throttler with its Redis storage, and against no guard. Each variant is a server process of its own; in
-// every round each takes a short turn, and figures are differences to "none" of the same round: the machine is faster
-// at one time than at another.
-// Run: npm run bench -- --only rate-limit-guard [--adapter express|fastify] [--quick] [--json] [--rounds <n>]
+// every round each takes a short turn, because the machine is faster at one time than at another. All servers are
+// started anew many times: two processes that do the same differ by more (what the compiler made of them, where their
+// memory lies) than a guard costs. Each start gives one figure per variant, the median of its rounds; what a guard
+// adds is the mean over all starts, with its standard error.
+// Run: npm run bench -- --only rate-limit-guard [--adapter express|fastify] [--quick] [--json] [--starts <n>]
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
@@ -12,6 +14,7 @@ import { startNative } from '../test/support/servers.js';
 import { describeEnvironment } from './lib/environment.js';
 import { GUARD_VARIANTS, type GuardVariant } from './lib/guard-variants.js';
 import { HttpLoad } from './lib/http-load.js';
+import { meanOf, spread, type Mean } from './lib/statistics.js';
 
 const SERVER = fileURLToPath(new URL('lib/guard-server.ts', import.meta.url));
 const CONNECTIONS = 32;
@@ -21,17 +24,17 @@ const { values: flags } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
+    starts: { type: 'string' },
     adapter: { type: 'string' },
   },
 });
-const ROUNDS = Number(flags['rounds'] ?? (flags['quick'] ? 2 : 50));
-/** Few, so that what is compared runs at almost the same time: the machine changes its speed within a second. */
-const REQUESTS = 100;
+const STARTS = Number(flags['starts'] ?? (flags['quick'] ? 2 : 10));
+/** Turns of every server per start. */
+const ROUNDS = flags['quick'] ? 2 : 15;
+/** Few, so that what is compared runs at almost the same time. */
+const REQUESTS = 200;
 /** Requests to each before its first round: until the compiler is done with what every request runs. */
 const WARM_UP = flags['quick'] ? 500 : 6000;
-/** Each time all servers are started anew: two processes that do the same differ by more than two rounds do. */
-const STARTS = flags['quick'] ? 1 : 2;
 
 /** A server process under load. */
 class Contestant {
@@ -81,59 +84,66 @@ class Contestant {
   }
 }
 
-type Rounds = Record<GuardVariant, number[]>;
+/** Microseconds of CPU time per request and variant, one figure per start. */
+type Starts = Record<GuardVariant, number[]>;
 
-async function measureAdapter(adapter: string, url: string): Promise<Rounds> {
-  const rounds = Object.fromEntries(GUARD_VARIANTS.map((variant) => [variant, []])) as unknown as Rounds;
-  for (let start = 0; start < STARTS; start += 1) await measureServers(adapter, url, rounds);
-  return rounds;
+async function measureAdapter(adapter: string, url: string): Promise<Starts> {
+  const starts = forEachVariant((): number[] => []);
+  for (let start = 0; start < STARTS; start += 1) {
+    const rounds = await measureServers(adapter, url, start);
+    for (const variant of GUARD_VARIANTS) starts[variant].push(spread(rounds[variant]).median);
+  }
+  return starts;
 }
 
-async function measureServers(adapter: string, url: string, rounds: Rounds): Promise<void> {
+async function measureServers(adapter: string, url: string, start: number): Promise<Starts> {
+  const rounds = forEachVariant((): number[] => []);
   const contestants: Contestant[] = [];
   try {
     for (const variant of GUARD_VARIANTS) contestants.push(await Contestant.start(adapter, variant, url));
     for (const contestant of contestants) await contestant.warmUp(WARM_UP);
     for (let round = 0; round < ROUNDS; round += 1) {
       for (let turn = 0; turn < contestants.length; turn += 1) {
-        const contestant = contestants[(round + turn) % contestants.length]!;
+        const contestant = contestants[(start + round + turn) % contestants.length]!;
         rounds[contestant.variant].push(await contestant.measure());
       }
     }
+    return rounds;
   } finally {
     await Promise.all(contestants.map((contestant) => contestant.stop()));
   }
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+function forEachVariant<T>(value: (variant: GuardVariant) => T): Record<GuardVariant, T> {
+  return Object.fromEntries(GUARD_VARIANTS.map((variant) => [variant, value(variant)])) as Record<
+    GuardVariant,
+    T
+  >;
 }
 
-function summarise(rounds: Rounds) {
-  const added = (variant: GuardVariant) => rounds[variant].map((cpuUs, round) => cpuUs - rounds.none[round]!);
-  // As a share of the request without a guard, so that slow rounds weigh no more than fast ones.
-  const share = (variant: GuardVariant) =>
-    median(rounds[variant].map((cpuUs, round) => cpuUs / rounds.none[round]! - 1));
-  const ratio = (ours: GuardVariant, theirs: GuardVariant) => share(ours) / share(theirs);
+function summarise(starts: Starts) {
+  const added = forEachVariant((variant) => meanOf(starts[variant].map((us, i) => us - starts.none[i]!)));
   return {
-    cpuUs: Object.fromEntries(GUARD_VARIANTS.map((variant) => [variant, median(rounds[variant])])),
-    addedUs: Object.fromEntries(GUARD_VARIANTS.map((variant) => [variant, median(added(variant))])),
+    cpuUs: forEachVariant((variant) => meanOf(starts[variant]).mean),
+    addedUs: added,
     ratio: {
-      onePolicy: ratio('rednest-1', 'throttler-1'),
-      threePolicies: ratio('rednest-3', 'throttler-3'),
+      onePolicy: added['rednest-1'].mean / added['throttler-1'].mean,
+      threePolicies: added['rednest-3'].mean / added['throttler-3'].mean,
     },
-    rounds,
+    starts,
   };
 }
+
+const shown = ({ mean, error }: Mean): string => `${mean.toFixed(1)} +/- ${error.toFixed(1)}`;
 
 const environment = describeEnvironment();
 const server = await startNative();
 const results: Record<string, ReturnType<typeof summarise>> = {};
 try {
   for (const adapter of flags['adapter'] ? [String(flags['adapter'])] : ['express', 'fastify']) {
-    process.stderr.write(`${adapter}: ${STARTS} x ${ROUNDS} rounds of ${REQUESTS} requests per variant\n`);
+    process.stderr.write(
+      `${adapter}: ${STARTS} starts, ${ROUNDS} rounds of ${REQUESTS} requests per variant\n`,
+    );
     results[adapter] = summarise(await measureAdapter(adapter, server.url));
   }
 } finally {
@@ -143,9 +153,7 @@ try {
 console.log('| adapter | variant | CPU us per request | added us |\n| --- | --- | --- | --- |');
 for (const [adapter, { cpuUs, addedUs }] of Object.entries(results)) {
   for (const variant of GUARD_VARIANTS) {
-    console.log(
-      `| ${adapter} | ${variant} | ${cpuUs[variant]!.toFixed(1)} | ${addedUs[variant]!.toFixed(1)} |`,
-    );
+    console.log(`| ${adapter} | ${variant} | ${cpuUs[variant].toFixed(1)} | ${shown(addedUs[variant])} |`);
   }
 }
 for (const [adapter, { ratio }] of Object.entries(results)) {

@@ -3,7 +3,6 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it, jest } from '@jest/globals';
-import { Injectable } from '@nestjs/common';
 import type { TestingModule } from '@nestjs/testing';
 import {
   ConnectionRegistry,
@@ -13,10 +12,11 @@ import {
   type RedisModuleOptions,
 } from 'rednest';
 import { CacheModule, CacheService } from 'rednest/cache';
-import { InjectQueueProducer, OnJob, QueueModule, QueueProcessor, type QueueProducer } from 'rednest/queue';
+import { QueueModule } from 'rednest/queue';
 import { createModule, inject } from '../support/app.js';
 import { createCertificate } from '../support/certificate.js';
 import { eventually } from '../support/eventually.js';
+import { JobCollector, JOBS, JobSender } from '../support/jobs.js';
 import { describeNative } from '../support/needs.js';
 import { freeBusPorts } from '../support/ports.js';
 import { freePort, startNative, type NativeServer } from '../support/servers.js';
@@ -25,22 +25,8 @@ import { startTlsServer, userArguments, type TlsServer } from '../support/tls-se
 import { ask, TopologyNode } from '../support/topologies-node.js';
 
 const CANARY = 'canary-5ecret';
-const QUEUE = 'boot__jobs';
 /** Permanent faults show at once; the margin is for a machine that does other things as well. */
 const AT_ONCE_MS = 2000;
-
-@QueueProcessor(QUEUE)
-class Worker {
-  readonly done: unknown[] = [];
-  @OnJob() run(data: unknown): void {
-    this.done.push(data);
-  }
-}
-
-@Injectable()
-class Sender {
-  constructor(@InjectQueueProducer(QUEUE) readonly queue: QueueProducer) {}
-}
 
 interface Started {
   error: unknown;
@@ -56,7 +42,7 @@ async function start(
 ): Promise<Started> {
   const log = new TestLog();
   const startedMs = performance.now();
-  const imports = withQueue ? [QueueModule.forRoot(), QueueModule.forFeature([QUEUE])] : [];
+  const imports = withQueue ? [QueueModule.forRoot(), QueueModule.forFeature([JOBS])] : [];
   let module: TestingModule | undefined;
   let error: unknown;
   try {
@@ -512,8 +498,8 @@ describeNative('boot', () => {
   });
 
   const capabilities = {
-    imports: [CacheModule.forRoot(), QueueModule.forRoot(), QueueModule.forFeature([QUEUE])],
-    providers: [Worker, Sender],
+    imports: [CacheModule.forRoot(), QueueModule.forRoot(), QueueModule.forFeature([JOBS])],
+    providers: [JobCollector, JobSender],
   };
 
   it.each(['degraded', 'lazy'] as const)(
@@ -527,7 +513,7 @@ describeNative('boot', () => {
         ...capabilities,
       });
       const bootMs = performance.now() - startedMs;
-      const { queue } = inject(module, Sender);
+      const { queue } = inject(module, JobSender);
 
       const failedMs = performance.now();
       const refused = await queue.add('job', 'lost').catch((error: unknown) => error);
@@ -542,7 +528,7 @@ describeNative('boot', () => {
           () => false,
         ),
       );
-      await eventually('the worker runs', () => inject(module, Worker).done.includes('kept'), 8000);
+      await eventually('the worker runs', () => inject(module, JobCollector).done.includes('kept'), 8000);
 
       record('F01', `${mode}: start without Redis`, 'started', bootMs);
       expect(bootMs).toBeLessThan(mode === 'lazy' ? 300 + AT_ONCE_MS / 2 : 300 + AT_ONCE_MS);
@@ -562,7 +548,7 @@ describeNative('boot', () => {
       imports: [
         CacheModule.forRoot(),
         QueueModule.forRoot({ role: 'producer' }),
-        QueueModule.forFeature([QUEUE]),
+        QueueModule.forFeature([JOBS]),
       ],
     });
     const registry = inject(module, ConnectionRegistry);

@@ -5,25 +5,24 @@ import { createModule, inject } from '../support/app.js';
 import { startCluster, type TestCluster } from '../support/cluster.js';
 import { eventually } from '../support/eventually.js';
 import { OperationLedger, type LedgerReport } from '../support/ledger.js';
+import { expectHonest } from '../support/honest.js';
 import { describeNative } from '../support/needs.js';
+import { UnhandledRejections } from '../support/rejections.js';
 import type { TopologyNode } from '../support/topologies-node.js';
 import { keysOfShard } from '../support/cluster-slots.js';
 
 /** Writes go on within the node timeout and 2 s of the fault; the rest is room for a loaded machine. */
 const MARGIN_MS = 2_000 + 3_000;
-/** No call may outlast its deadline of 1.5 s by more than a loaded machine explains. */
-const CALL_MS = 1_500 + 1_500;
 
 describeNative('RedisExecutor on a Cluster in trouble', () => {
   let cluster: TestCluster;
   let module: TestingModule;
   let ledger: OperationLedger;
   let keys: string[];
-  const unhandled: unknown[] = [];
-  const remember = (reason: unknown): void => void unhandled.push(reason);
+  const unhandled = new UnhandledRejections();
 
   beforeAll(async () => {
-    process.on('unhandledRejection', remember);
+    unhandled.start();
     cluster = await startCluster();
   }, 40_000);
   beforeEach(async () => {
@@ -43,7 +42,8 @@ describeNative('RedisExecutor on a Cluster in trouble', () => {
   }, 40_000);
   afterAll(async () => {
     await cluster?.stop();
-    process.off('unhandledRejection', remember);
+    unhandled.stop();
+    expect(unhandled.reasons).toEqual([]);
   });
 
   async function audit(label: string): Promise<LedgerReport> {
@@ -73,14 +73,6 @@ describeNative('RedisExecutor on a Cluster in trouble', () => {
     const outageMs = promotedMs + report.resumedAfter(atMs, shard);
     process.stderr.write(`${label}: promoted after ${promotedMs} ms, shard writable after ${outageMs} ms\n`);
     return { report, outageMs, resumedMs: outageMs - promotedMs };
-  }
-
-  function expectHonest(report: LedgerReport): void {
-    expect(report.verdicts.hung).toBe(0);
-    expect(report.duplicated).toBe(0);
-    expect(report.misreported).toBe(0);
-    expect(report.longestCallMs).toBeLessThan(CALL_MS);
-    expect(unhandled).toEqual([]);
   }
 
   it('F31 moves 3,000 slots under load without an error, a loss or a duplicate', async () => {

@@ -1,35 +1,13 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { Injectable } from '@nestjs/common';
 import type { TestingModule } from '@nestjs/testing';
 import { ConnectionRegistry, isRednestError, RedisTimeoutError, RedisUnavailableError } from 'rednest';
-import {
-  InjectQueueProducer,
-  OnJob,
-  QueueModule,
-  QueueProcessor,
-  QueueUnavailableError,
-  type QueueProducer,
-} from 'rednest/queue';
+import { QueueModule, QueueUnavailableError } from 'rednest/queue';
 import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
+import { JobCollector, JOBS, JobSender } from '../support/jobs.js';
 import { describeNative } from '../support/needs.js';
 import { startNative, type NativeServer } from '../support/servers.js';
 import { TestLog } from '../support/test-log.js';
-
-const QUEUE = 'faults__jobs';
-
-@QueueProcessor(QUEUE)
-class Worker {
-  readonly done: unknown[] = [];
-  @OnJob() run(data: unknown): void {
-    this.done.push(data);
-  }
-}
-
-@Injectable()
-class Sender {
-  constructor(@InjectQueueProducer(QUEUE) readonly queue: QueueProducer) {}
-}
 
 /** Runs a call, tells how it ended and how long it took. */
 async function attempt(call: () => Promise<unknown>): Promise<{ error: unknown; ms: number }> {
@@ -50,8 +28,8 @@ describeNative('without Redis', () => {
     log = new TestLog();
     module = await createModule({
       redis: { url: server.url, logger: log },
-      imports: [QueueModule.forRoot(), QueueModule.forFeature([QUEUE])],
-      providers: [Worker, Sender],
+      imports: [QueueModule.forRoot(), QueueModule.forFeature([JOBS])],
+      providers: [JobCollector, JobSender],
     });
   });
   afterEach(async () => {
@@ -117,9 +95,9 @@ describeNative('without Redis', () => {
   });
 
   it('R20 an add is refused within its time and accepted again after the restart; the worker goes on', async () => {
-    const { queue } = inject(module, Sender);
+    const { queue } = inject(module, JobSender);
     await queue.add('job', 'before');
-    await eventually('first job', () => inject(module, Worker).done.length === 1);
+    await eventually('first job', () => inject(module, JobCollector).done.length === 1);
     await server.kill();
 
     const refused = await attempt(() => queue.add('job', 'lost'));
@@ -128,10 +106,14 @@ describeNative('without Redis', () => {
       'adds work',
       async () => (await attempt(() => queue.add('job', 'after'))).error === undefined,
     );
-    await eventually('the worker runs again', () => inject(module, Worker).done.includes('after'), 12_000);
+    await eventually(
+      'the worker runs again',
+      () => inject(module, JobCollector).done.includes('after'),
+      12_000,
+    );
 
     expect(refused.error).toBeInstanceOf(QueueUnavailableError);
-    expect(refused.error).toMatchObject({ code: 'ERR_QUEUE_UNAVAILABLE', queue: QUEUE });
+    expect(refused.error).toMatchObject({ code: 'ERR_QUEUE_UNAVAILABLE', queue: JOBS });
     expect(refused.ms).toBeLessThan(2000);
   });
 
@@ -139,11 +121,11 @@ describeNative('without Redis', () => {
     // Without a worker: after a refused command BullMQ waits 5 s in a timer that nothing ends.
     const producing = await createModule({
       redis: { url: server.url },
-      imports: [QueueModule.forRoot({ role: 'producer' }), QueueModule.forFeature([QUEUE])],
-      providers: [Sender],
+      imports: [QueueModule.forRoot({ role: 'producer' }), QueueModule.forFeature([JOBS])],
+      providers: [JobSender],
     });
     await module.close();
-    const { queue } = inject(producing, Sender);
+    const { queue } = inject(producing, JobSender);
     const id = await queue.add('job', 'before');
     const redis = inject(producing, ConnectionRegistry).client();
     await redis.config('SET', 'maxmemory', '1mb');
@@ -153,7 +135,7 @@ describeNative('without Redis', () => {
     await producing.close();
 
     expect(error).toBeInstanceOf(QueueUnavailableError);
-    expect(error).toMatchObject({ outcome: 'refused', queue: QUEUE });
+    expect(error).toMatchObject({ outcome: 'refused', queue: JOBS });
     expect(found).toMatchObject({ id });
   });
 

@@ -4,25 +4,24 @@ import type { Redis } from 'ioredis';
 import { ConnectionRegistry } from 'rednest';
 import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
-import { OperationLedger, type LedgerReport } from '../support/ledger.js';
+import { OperationLedger } from '../support/ledger.js';
+import { expectHonest } from '../support/honest.js';
 import { describeNative } from '../support/needs.js';
 import { startSentinelSet, type SentinelSet } from '../support/sentinel.js';
+import { UnhandledRejections } from '../support/rejections.js';
 import type { TopologyNode } from '../support/topologies-node.js';
 
 /** Writes go on within 1.2 s of the announcement of the new primary; the rest is room for a loaded machine. */
 const RESUME_MS = 1_200 + 2_000;
-/** No call may outlast its deadline of 1.5 s by more than a loaded machine explains. */
-const CALL_MS = 1_500 + 1_500;
 
 describeNative('RedisExecutor through a Sentinel failover', () => {
   let set: SentinelSet;
   let module: TestingModule;
   let ledger: OperationLedger;
-  const unhandled: unknown[] = [];
-  const remember = (reason: unknown): void => void unhandled.push(reason);
+  const unhandled = new UnhandledRejections();
 
   beforeAll(async () => {
-    process.on('unhandledRejection', remember);
+    unhandled.start();
     set = await startSentinelSet();
   }, 40_000);
   beforeEach(async () => {
@@ -43,7 +42,8 @@ describeNative('RedisExecutor through a Sentinel failover', () => {
   }, 40_000);
   afterAll(async () => {
     await set?.stop();
-    process.off('unhandledRejection', remember);
+    unhandled.stop();
+    expect(unhandled.reasons).toEqual([]);
   });
 
   /** Breaks the primary under load, waits for the promotion and for writes after it, and audits. */
@@ -77,14 +77,6 @@ describeNative('RedisExecutor through a Sentinel failover', () => {
     );
     const sinceMs = performance.now();
     await eventually('writes go on there', () => ledger.ackedSince(sinceMs), 10_000);
-  }
-
-  function expectHonest(report: LedgerReport): void {
-    expect(report.verdicts.hung).toBe(0);
-    expect(report.duplicated).toBe(0);
-    expect(report.misreported).toBe(0);
-    expect(report.longestCallMs).toBeLessThan(CALL_MS);
-    expect(unhandled).toEqual([]);
   }
 
   it('F25 resumes after the primary was killed; nothing hangs, runs twice or is lost', async () => {

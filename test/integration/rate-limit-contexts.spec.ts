@@ -32,15 +32,9 @@ import { WebSocket } from 'ws';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
 import { startHttpApp, type HttpApp, type HttpAppInit } from '../support/http-app.js';
+import { hourly } from '../support/limiter/hourly.js';
 import { freePort, startEmbedded, type TestServer } from '../support/servers.js';
 import { TestLog } from '../support/test-log.js';
-
-const hourly = (name: string, limit: number, more: Partial<RoutePolicy> = {}): RoutePolicy => ({
-  name,
-  limit,
-  window: '1h',
-  ...more,
-});
 
 /** Lets those in whose message or arguments carry a login. */
 @Injectable()

@@ -32,21 +32,14 @@ import {
   RateLimitStreamGuard,
   type RateLimitDecision,
   type RateLimitModuleOptions,
-  type RoutePolicy,
 } from 'rednest/rate-limit';
 import { Observable, timeout } from 'rxjs';
 import { parseList } from 'structured-headers';
 import { eventually } from '../support/eventually.js';
 import { startHttpApp, type HttpApp } from '../support/http-app.js';
+import { hourly } from '../support/limiter/hourly.js';
 import { startEmbedded, type TestServer } from '../support/servers.js';
 import { TestLog } from '../support/test-log.js';
-
-const hourly = (name: string, limit: number, more: Partial<RoutePolicy> = {}): RoutePolicy => ({
-  name,
-  limit,
-  window: '1h',
-  ...more,
-});
 
 /** Takes the header as the login, and refuses requests without one. */
 @Injectable()

@@ -1,37 +1,15 @@
-import { Injectable } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { ConnectionRegistry, RedisModule } from 'rednest';
 import { CacheModule, CacheService } from 'rednest/cache';
 import { RedisHealthIndicator, RedisHealthModule } from 'rednest/health';
-import {
-  InjectQueueProducer,
-  OnJob,
-  QueueModule,
-  QueueProcessor,
-  QueueService,
-  type QueueProducer,
-} from 'rednest/queue';
+import { QueueModule, QueueService } from 'rednest/queue';
 import { RateLimiter, RateLimitModule, type Policy } from 'rednest/rate-limit';
 import { inject } from './app.js';
 import { eventually } from './eventually.js';
+import { JobCollector, JOBS, JobSender } from './jobs.js';
 import { uniquePrefix } from './prefix.js';
 import { TestLog } from './test-log.js';
-
-const QUEUE = 'topologies__jobs';
-
-@QueueProcessor(QUEUE)
-class Jobs {
-  readonly done: unknown[] = [];
-  @OnJob() run(data: unknown): void {
-    this.done.push(data);
-  }
-}
-
-@Injectable()
-class Sender {
-  constructor(@InjectQueueProducer(QUEUE) readonly queue: QueueProducer) {}
-}
 
 /** An application with every capability, and its log. */
 export interface TopologyApplication {
@@ -49,11 +27,11 @@ export async function startTopologyApplication(env: Record<string, string>): Pro
       // A first call on a busy machine may take longer than a limit should; that is not what is tested.
       RateLimitModule.forRoot({ timeout: '2s' }),
       QueueModule.forRoot(),
-      QueueModule.forFeature([QUEUE]),
+      QueueModule.forFeature([JOBS]),
       TerminusModule.forRoot({ logger: false }),
       RedisHealthModule.forRoot(),
     ],
-    providers: [Jobs, Sender],
+    providers: [JobCollector, JobSender],
   }).compile();
   return { module: await module.init(), log };
 }
@@ -113,14 +91,14 @@ async function takeTwo(module: TestingModule): Promise<boolean[]> {
 async function notifyTwice(module: TestingModule): Promise<boolean[]> {
   const queues = inject(module, QueueService);
   const same = { tenantId: 'acme', type: 'invoice', dedupeKey: '1' };
-  const first = await queues.notifyOnce(QUEUE, 'once', 'once', same);
-  const second = await queues.notifyOnce(QUEUE, 'once', 'once', same);
+  const first = await queues.notifyOnce(JOBS, 'once', 'once', same);
+  const second = await queues.notifyOnce(JOBS, 'once', 'once', same);
   return [first.deduplicated, second.deduplicated];
 }
 
 async function addJob(module: TestingModule): Promise<unknown[]> {
-  const jobs = inject(module, Jobs);
-  await inject(module, Sender).queue.add('job', 'added');
+  const jobs = inject(module, JobCollector);
+  await inject(module, JobSender).queue.add('job', 'added');
   await eventually('both jobs have run', () => jobs.done.length >= 2);
   return jobs.done.map(String).sort();
 }
