@@ -1,9 +1,8 @@
 // CPU time a guard adds to a request, on Express and Fastify, for one and three policies: ours against
-// @nestjs/throttler with its Redis storage, and against no guard. Each variant is a server process of its own; in
-// every round each takes a short turn, because the machine is faster at one time than at another. All servers are
-// started anew many times: two processes that do the same differ by more (what the compiler made of them, where their
-// memory lies) than a guard costs. Each start gives one figure per variant, the median of its rounds; what a guard
-// adds is the mean over all starts, with its standard error.
+// @nestjs/throttler with its Redis storage, and against no guard. All of them run in one server process, which a guard
+// does not share with the load, and in every round each takes a short turn: between two processes that do the same, and
+// between two seconds of one machine, lies more than a guard costs. What it adds is the median over the rounds of a
+// process, then the mean over several processes, with its standard error.
 // Run: npm run bench -- --only rate-limit-guard [--adapter express|fastify] [--quick] [--json] [--starts <n>]
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -28,52 +27,52 @@ const { values: flags } = parseArgs({
     adapter: { type: 'string' },
   },
 });
-const STARTS = Number(flags['starts'] ?? (flags['quick'] ? 2 : 10));
-/** Turns of every server per start. */
-const ROUNDS = flags['quick'] ? 2 : 15;
+const STARTS = Number(flags['starts'] ?? (flags['quick'] ? 2 : 5));
+/** Turns of every variant per start. */
+const ROUNDS = flags['quick'] ? 2 : 60;
 /** Few, so that what is compared runs at almost the same time. */
 const REQUESTS = 200;
-/** Requests to each before its first round: until the compiler is done with what every request runs. */
-const WARM_UP = flags['quick'] ? 500 : 6000;
+/** Rounds that do not count: until the compiler is done with what every request runs. */
+const WARM_UP = flags['quick'] ? 3 : 40;
 
-/** A server process under load. */
-class Contestant {
-  private load: HttpLoad | undefined;
+/** The server process under load. */
+class ServerUnderLoad {
+  private readonly loads = new Map<GuardVariant, HttpLoad>();
 
   private constructor(
-    readonly variant: GuardVariant,
     private readonly child: ChildProcess,
-    private readonly port: number,
+    private readonly ports: readonly number[],
   ) {}
 
-  static async start(adapter: string, variant: GuardVariant, url: string): Promise<Contestant> {
-    const child = fork(SERVER, [adapter, variant, url], {
-      env: { ...process.env, NODE_ENV: 'production' },
-    });
-    const [port] = (await once(child, 'message')) as [number];
-    return new Contestant(variant, child, port);
-  }
-
-  /** Sends requests that nobody measures, to warm up the compiler, the connection and the script cache. */
-  async warmUp(requests: number): Promise<void> {
-    const load = await HttpLoad.open(this.port, CONNECTIONS);
-    await load.send(requests).finally(() => load.close());
+  static async start(adapter: string, url: string): Promise<ServerUnderLoad> {
+    const child = fork(SERVER, [adapter, url], { env: { ...process.env, NODE_ENV: 'production' } });
+    const [ports] = (await once(child, 'message')) as [number[]];
+    return new ServerUnderLoad(child, ports);
   }
 
   /** Microseconds of CPU time per request. */
-  async measure(): Promise<number> {
-    // Not before its first turn: a server closes connections that wait too long.
-    this.load ??= await HttpLoad.open(this.port, CONNECTIONS);
-    await this.load.send(CONNECTIONS);
+  async measure(variant: GuardVariant): Promise<number> {
+    const load = await this.load(variant);
+    // A first turn that does not count: what another variant left behind is over then.
+    await load.send(CONNECTIONS);
     const before = await this.cpuUs();
-    await this.load.send(REQUESTS);
+    await load.send(REQUESTS);
     return ((await this.cpuUs()) - before) / REQUESTS;
   }
 
   async stop(): Promise<void> {
-    this.load?.close();
+    for (const load of this.loads.values()) load.close();
     this.child.disconnect();
     await once(this.child, 'exit');
+  }
+
+  private async load(variant: GuardVariant): Promise<HttpLoad> {
+    let load = this.loads.get(variant);
+    if (!load) {
+      load = await HttpLoad.open(this.ports[GUARD_VARIANTS.indexOf(variant)]!, CONNECTIONS);
+      this.loads.set(variant, load);
+    }
+    return load;
   }
 
   private async cpuUs(): Promise<number> {
@@ -84,33 +83,42 @@ class Contestant {
   }
 }
 
-/** Microseconds of CPU time per request and variant, one figure per start. */
+/** Microseconds of CPU time per request, one figure per start. */
 type Starts = Record<GuardVariant, number[]>;
 
-async function measureAdapter(adapter: string, url: string): Promise<Starts> {
-  const starts = forEachVariant((): number[] => []);
-  for (let start = 0; start < STARTS; start += 1) {
-    const rounds = await measureServers(adapter, url, start);
-    for (const variant of GUARD_VARIANTS) starts[variant].push(spread(rounds[variant]).median);
-  }
-  return starts;
+interface Figures {
+  readonly cpuUs: Starts;
+  /** Median over the rounds of the difference to no guard in the same round. */
+  readonly addedUs: Starts;
 }
 
-async function measureServers(adapter: string, url: string, start: number): Promise<Starts> {
-  const rounds = forEachVariant((): number[] => []);
-  const contestants: Contestant[] = [];
+async function measureAdapter(adapter: string, url: string): Promise<Figures> {
+  const figures: Figures = { cpuUs: forEachVariant(() => []), addedUs: forEachVariant(() => []) };
+  for (let start = 0; start < STARTS; start += 1) {
+    const rounds = await measureServer(adapter, url);
+    for (const variant of GUARD_VARIANTS) {
+      const added = rounds[variant].map((us, round) => us - rounds.none[round]!);
+      figures.cpuUs[variant].push(spread(rounds[variant]).median);
+      figures.addedUs[variant].push(spread(added).median);
+    }
+  }
+  return figures;
+}
+
+async function measureServer(adapter: string, url: string): Promise<Starts> {
+  const rounds: Starts = forEachVariant(() => []);
+  const server = await ServerUnderLoad.start(adapter, url);
   try {
-    for (const variant of GUARD_VARIANTS) contestants.push(await Contestant.start(adapter, variant, url));
-    for (const contestant of contestants) await contestant.warmUp(WARM_UP);
-    for (let round = 0; round < ROUNDS; round += 1) {
-      for (let turn = 0; turn < contestants.length; turn += 1) {
-        const contestant = contestants[(start + round + turn) % contestants.length]!;
-        rounds[contestant.variant].push(await contestant.measure());
+    for (let round = -WARM_UP; round < ROUNDS; round += 1) {
+      for (let turn = 0; turn < GUARD_VARIANTS.length; turn += 1) {
+        const variant = GUARD_VARIANTS[(round + WARM_UP + turn) % GUARD_VARIANTS.length]!;
+        const us = await server.measure(variant);
+        if (round >= 0) rounds[variant].push(us);
       }
     }
     return rounds;
   } finally {
-    await Promise.all(contestants.map((contestant) => contestant.stop()));
+    await server.stop();
   }
 }
 
@@ -121,16 +129,16 @@ function forEachVariant<T>(value: (variant: GuardVariant) => T): Record<GuardVar
   >;
 }
 
-function summarise(starts: Starts) {
-  const added = forEachVariant((variant) => meanOf(starts[variant].map((us, i) => us - starts.none[i]!)));
+function summarise({ cpuUs, addedUs }: Figures) {
+  const added = forEachVariant((variant) => meanOf(addedUs[variant]));
   return {
-    cpuUs: forEachVariant((variant) => meanOf(starts[variant]).mean),
+    cpuUs: forEachVariant((variant) => meanOf(cpuUs[variant]).mean),
     addedUs: added,
     ratio: {
       onePolicy: added['rednest-1'].mean / added['throttler-1'].mean,
       threePolicies: added['rednest-3'].mean / added['throttler-3'].mean,
     },
-    starts,
+    starts: { cpuUs, addedUs },
   };
 }
 
