@@ -1,11 +1,10 @@
 import { z } from 'zod';
 import { AGENT_ROLES } from '../agents/agent-queues.js';
 import { TenantId } from '../notifications/notification.js';
+import { Identifier } from '../validation.js';
 
 /** Identifier of an activity in a path. */
-export const ActivityId = z
-  .string()
-  .regex(/^[A-Za-z0-9._-]{1,64}$/, 'letters, digits and . _ - (at most 64)');
+export const ActivityId = Identifier;
 
 /** Body of a request to run an activity; all of it may be left out. */
 export const RunRequest = z.preprocess(
