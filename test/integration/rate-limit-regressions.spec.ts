@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { Redis } from 'ioredis';
-import { REDIS, RedisUnavailableError, type RedisClient } from 'rednest';
+import { ConnectionRegistry, REDIS, RedisUnavailableError, type RedisClient } from 'rednest';
 import {
   RateLimiter,
   RateLimitModule,
@@ -81,6 +81,28 @@ describeNative('RateLimiter, mistakes of its own', () => {
         observer.disconnect();
         await app.close();
       }
+    });
+
+    it('takes no slot again for a renewal that was on its way when it was released', async () => {
+      const policy: ConcurrencyPolicy = { name: 'renewed', limit: 2, lease: '1s' };
+      const taken: number[] = [];
+      const executor = module.get(ConnectionRegistry).executor();
+
+      // Which of the two comes first on the new connection differs by run.
+      for (let round = 0; round < 4; round += 1) {
+        const id = uniquePrefix();
+        await eventually('the connection to be back', () => limiter.status.source === 'redis');
+        const slot = await limiter.concurrency(id, policy);
+        server.freeze();
+        await eventually('a renewal on its way', () => executor.inFlight > 0);
+        const released = slot.release();
+        (redis as Redis).stream.destroy();
+        server.resume();
+        await released;
+        taken.push(await redis.zcard(`${prefix}:rl:{${id}}:n:renewed`));
+      }
+
+      expect(taken).toEqual(taken.map(() => 0));
     });
   });
 
