@@ -61,7 +61,8 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
   ) {
     this.connection = options.connection ?? DEFAULT_CONNECTION;
     this.executor = registry.executor(options.connection);
-    this.isCluster = registry.client(options.connection).isCluster;
+    const { client, owned } = registry.connection(options.connection);
+    this.isCluster = client.isCluster;
     this.prefix = `${registry.configuration.keyPrefix}:rl:{`;
     this.callOptions = { deadlineMs: options.timeoutMs };
     this.withoutRedis = new WithoutRedis(options, this.reporter);
@@ -74,7 +75,8 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
     if (denyCache) {
       this.denials = new DenyCache(denyCache);
       const channel = `${registry.configuration.keyPrefix}:rl:forget`;
-      if (denyCache.invalidate) {
+      // Nobody can listen on a Cluster client of the application.
+      if (denyCache.invalidate && (owned || !client.isCluster)) {
         this.invalidation = new DenyInvalidation(
           () => registry.subscriber(options.connection),
           channel,
