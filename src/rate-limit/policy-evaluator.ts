@@ -1,5 +1,6 @@
 import { Inject, Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import {
+  AbortSignals,
   ConnectionRegistry,
   DEFAULT_CONNECTION,
   groupBySlot,
@@ -14,6 +15,7 @@ import { mergeDecisions, toDecision, type Demand, type RateLimitDecision } from 
 import { DecisionReporter } from './decision-reporter.js';
 import { DenyCache } from './deny-cache.js';
 import { DenyInvalidation } from './deny-invalidation.js';
+import { Ending } from './ending.js';
 import type { Change, EvaluationMode } from './local/local-limiter.js';
 import { RATE_LIMIT_KEYSPACES } from './rate-limit.keyspace.js';
 import type { ResolvedRateLimitOptions } from './rate-limit.options.js';
@@ -51,6 +53,7 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
   private readonly isCluster: boolean;
   private readonly reporter = new DecisionReporter();
   private readonly stop = new AbortController();
+  private readonly signals = new AbortSignals();
   /** One object for all calls. */
   private readonly callOptions: { readonly deadlineMs: number };
 
@@ -101,9 +104,9 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
     this.stop.abort(new RedisUnavailableError('the application stops', context));
   }
 
-  /** Aborted when the application stops; ends all waits for room. */
-  get stopped(): AbortSignal {
-    return this.stop.signal;
+  /** What ends a wait for room: the caller's signal, and the end of the application. */
+  endingOf(signal: AbortSignal | undefined): Ending {
+    return new Ending(this.signals, signal ? [signal, this.stop.signal] : [this.stop.signal]);
   }
 
   /** Milliseconds since this process decides without Redis; 0 while Redis decides. */

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { getEventListeners } from 'node:events';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { Redis } from 'ioredis';
 import { ConnectionRegistry, REDIS, RedisUnavailableError, type RedisClient } from 'rednest';
@@ -163,6 +164,26 @@ describeNative('RateLimiter, mistakes of its own', () => {
       }
 
       await eventually('all units are back', async () => (await remaining(id, policy)) === 10, 5000);
+    });
+
+    it.each<[string, Partial<Policy>]>([
+      ['in line', {}],
+      ['for a reserved moment', { algorithm: 'gcra' }],
+    ])('leaves nothing with a signal that outlives it (%s)', async (_how, template) => {
+      const policy: Policy = { name: 'traces', limit: 4, window: '50ms', ...template };
+      const { signal } = new AbortController();
+      const any = jest.spyOn(AbortSignal, 'any');
+
+      for (let round = 0; round < 5; round += 1) {
+        const id = uniquePrefix();
+        await Promise.all(
+          Array.from({ length: 12 }, () => limiter.acquire(id, policy, { maxWait: '5s', signal })),
+        );
+      }
+
+      const derived = any.mock.calls.length;
+      any.mockRestore();
+      expect([derived, getEventListeners(signal, 'abort').length]).toEqual([0, 0]);
     });
 
     it.each<[string, Partial<Policy>]>([
