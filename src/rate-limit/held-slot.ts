@@ -27,7 +27,10 @@ export class HeldSlot implements ConcurrencySlot {
     const { leaseMs } = init.policy;
     this.source = init.source;
     this.endsAtMs = performance.now() + leaseMs;
-    this.timer = setInterval(() => (this.renewing = this.renew()), leaseMs / 3).unref();
+    const renew = (): void => {
+      this.renewing = this.renew();
+    };
+    this.timer = setInterval(renew, leaseMs / 3).unref();
   }
 
   get signal(): AbortSignal {
