@@ -1,8 +1,9 @@
 import 'reflect-metadata';
+import type { ServerResponse } from 'node:http';
 import type { INestApplication, LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import type { AppOptions } from './app.module.js';
-import { AppModule } from './app.module.js';
+import { AppModule, type AppOptions } from './app.module.js';
+import { problem } from './problem.js';
 import { ServiceLogger } from './service-logger.js';
 
 /** Creates the service, not listening yet. */
@@ -24,5 +25,15 @@ async function createAdapter(name: 'fastify' | 'express') {
     return new ExpressAdapter();
   }
   const { FastifyAdapter } = await import('@nestjs/platform-fastify');
-  return new FastifyAdapter({ bodyLimit: 100_000 });
+  return new FastifyAdapter({ bodyLimit: 100_000, frameworkErrors: answerProblem });
+}
+
+/** For paths that Fastify refuses before it asks Nest, whose filter never sees them. */
+function answerProblem(
+  error: { statusCode?: number },
+  _request: unknown,
+  { raw }: { raw: ServerResponse },
+): void {
+  const body = problem(error.statusCode ?? 500, 'The path of the request cannot be read');
+  raw.writeHead(body.status, { 'Content-Type': 'application/problem+json' }).end(JSON.stringify(body));
 }

@@ -42,7 +42,11 @@ export interface RateLimitDecision {
   readonly retryAfterMs: number;
   /** Who decided. */
   readonly source: RateLimitSource;
-  /** One entry per policy, in the order asked; without those that are `open` when decided locally. */
+  /**
+   * One entry per policy, in the order asked; without those that are `open` when decided locally. A refusal from
+   * memory tells about the identity it is remembered of. On a Cluster several identities come by server, and a
+   * refusal tells about those that were asked.
+   */
   readonly policies: readonly RateLimitPolicyState[];
   /** What `refund` takes; present when something was counted. */
   readonly receipt?: RateLimitReceipt;

@@ -20,13 +20,17 @@ export class HeldSlot implements ConcurrencySlot {
   private readonly lost = new AbortController();
   private readonly timer: NodeJS.Timeout;
   private endsAtMs: number;
+  private renewing: Promise<void> | undefined;
   private released: Promise<void> | undefined;
 
   constructor(private readonly init: HeldSlotInit) {
     const { leaseMs } = init.policy;
     this.source = init.source;
     this.endsAtMs = performance.now() + leaseMs;
-    this.timer = setInterval(() => void this.renew(), leaseMs / 3).unref();
+    const renew = (): void => {
+      this.renewing = this.renew();
+    };
+    this.timer = setInterval(renew, leaseMs / 3).unref();
   }
 
   get signal(): AbortSignal {
@@ -44,6 +48,8 @@ export class HeldSlot implements ConcurrencySlot {
 
   private async end(): Promise<void> {
     clearInterval(this.timer);
+    // Both may be sent again after their connection broke: a renewal that comes second would take the slot anew.
+    await this.renewing;
     await this.init.release();
   }
 

@@ -1,5 +1,6 @@
 import { Inject, Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import {
+  AbortSignals,
   ConnectionRegistry,
   DEFAULT_CONNECTION,
   groupBySlot,
@@ -14,6 +15,7 @@ import { mergeDecisions, toDecision, type Demand, type RateLimitDecision } from 
 import { DecisionReporter } from './decision-reporter.js';
 import { DenyCache } from './deny-cache.js';
 import { DenyInvalidation } from './deny-invalidation.js';
+import { Ending } from './ending.js';
 import type { Change, EvaluationMode } from './local/local-limiter.js';
 import { RATE_LIMIT_KEYSPACES } from './rate-limit.keyspace.js';
 import type { ResolvedRateLimitOptions } from './rate-limit.options.js';
@@ -51,6 +53,7 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
   private readonly isCluster: boolean;
   private readonly reporter = new DecisionReporter();
   private readonly stop = new AbortController();
+  private readonly signals = new AbortSignals();
   /** One object for all calls. */
   private readonly callOptions: { readonly deadlineMs: number };
 
@@ -61,7 +64,8 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
   ) {
     this.connection = options.connection ?? DEFAULT_CONNECTION;
     this.executor = registry.executor(options.connection);
-    this.isCluster = registry.client(options.connection).isCluster;
+    const { client, owned } = registry.connection(options.connection);
+    this.isCluster = client.isCluster;
     this.prefix = `${registry.configuration.keyPrefix}:rl:{`;
     this.callOptions = { deadlineMs: options.timeoutMs };
     this.withoutRedis = new WithoutRedis(options, this.reporter);
@@ -74,7 +78,8 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
     if (denyCache) {
       this.denials = new DenyCache(denyCache);
       const channel = `${registry.configuration.keyPrefix}:rl:forget`;
-      if (denyCache.invalidate) {
+      // Nobody can listen on a Cluster client of the application.
+      if (denyCache.invalidate && (owned || !client.isCluster)) {
         this.invalidation = new DenyInvalidation(
           () => registry.subscriber(options.connection),
           channel,
@@ -99,9 +104,9 @@ export class PolicyEvaluator implements BeforeApplicationShutdown {
     this.stop.abort(new RedisUnavailableError('the application stops', context));
   }
 
-  /** Aborted when the application stops; ends all waits for room. */
-  get stopped(): AbortSignal {
-    return this.stop.signal;
+  /** What ends a wait for room: the caller's signal, and the end of the application. */
+  endingOf(signal: AbortSignal | undefined): Ending {
+    return new Ending(this.signals, signal ? [signal, this.stop.signal] : [this.stop.signal]);
   }
 
   /** Milliseconds since this process decides without Redis; 0 while Redis decides. */

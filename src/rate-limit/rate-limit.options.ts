@@ -22,7 +22,8 @@ export interface DenyCacheSettings {
   maxAge?: Duration;
   /**
    * Whether a `reset`, `reward` or `refund` of another process ends it at once. Opens the application's pub/sub
-   * connection with the first refusal. @default true
+   * connection with the first refusal. Has no effect with a Cluster client that the application handed in, on which
+   * nobody can listen. @default true
    */
   invalidate?: boolean;
 }

@@ -71,35 +71,31 @@ export class RequestCharger {
     context: ExecutionContext,
     claims: readonly Claim[],
   ): Promise<RateLimitDecision> | undefined | Promise<RateLimitDecision | undefined> {
+    if (claims.some(({ group }) => group.isDynamic)) return this.consumeLater(context, claims);
     const demands: Demand[] = [];
-    const pending: Promise<Demand>[] = [];
-    for (const claim of claims) {
-      const demand = this.demand(context, claim);
-      if (demand instanceof Promise) pending.push(demand);
-      else if (demand) demands.push(demand);
+    for (const { group, identity } of claims) {
+      const cost = costOf(group, context);
+      if (cost !== 0) demands.push(toDemand(identity, group.set, cost));
     }
-    if (pending.length > 0) return this.consumeLater(demands, pending);
-    return demands.length === 0 ? undefined : this.evaluator.evaluate('consume', demands);
+    return this.evaluate(demands);
   }
 
+  /** Waits for all of them, whichever fails first: one that fails behind it would be a rejection that nobody handles. */
   private async consumeLater(
-    demands: readonly Demand[],
-    pending: readonly Promise<Demand>[],
-  ): Promise<RateLimitDecision> {
-    return this.evaluator.evaluate('consume', [...demands, ...(await Promise.all(pending))]);
+    context: ExecutionContext,
+    claims: readonly Claim[],
+  ): Promise<RateLimitDecision | undefined> {
+    const demands = await Promise.all(
+      claims.map(async ({ group, id, identity }) => {
+        const cost = costOf(group, context);
+        return cost === 0 ? undefined : toDemand(identity, await this.planner.setFor(group, id), cost);
+      }),
+    );
+    return this.evaluate(demands.filter((demand) => demand !== undefined));
   }
 
-  /** A promise only while `resolve` of a policy is asked. */
-  private demand(
-    context: ExecutionContext,
-    { group, id, identity }: Claim,
-  ): Demand | Promise<Demand> | undefined {
-    const cost = typeof group.cost === 'function' ? group.cost(context) : group.cost;
-    if (cost === 0) return undefined;
-    const set = this.planner.setFor(group, id);
-    return set instanceof Promise
-      ? set.then((resolved) => toDemand(identity, resolved, cost))
-      : toDemand(identity, set, cost);
+  private evaluate(demands: readonly Demand[]): Promise<RateLimitDecision> | undefined {
+    return demands.length === 0 ? undefined : this.evaluator.evaluate('consume', demands);
   }
 
   /** Remembered, because the same clients come again and again. */
@@ -156,6 +152,10 @@ function stillDue(
 /** The identity is part of it: fields of one operation may count for different ones, by their arguments. */
 function countersOf({ group, identity }: Claim): string[] {
   return group.set.policies.map(({ counter }) => `${counter} ${identity}`);
+}
+
+function costOf({ cost }: PlanGroup, context: ExecutionContext): number {
+  return typeof cost === 'function' ? cost(context) : cost;
 }
 
 function toDemand(identity: string, set: PolicySet, cost: number): Demand {

@@ -1,7 +1,7 @@
 import type { Demand, RateLimitDecision } from './decision.js';
+import type { Ending } from './ending.js';
 import type { PolicyEvaluator } from './policy-evaluator.js';
 import { RateLimitExceededError } from './rate-limit.errors.js';
-import { sleep } from './sleep.js';
 
 /**
  * Waits for room. Reserves where the algorithm can; elsewhere the callers of one identity wait in line, so
@@ -17,7 +17,8 @@ export class WaitingRoom {
 
   /** Resolves with an allowed decision, once its time has come. */
   acquire(demand: Demand, maxWaitMs: number, signal?: AbortSignal): Promise<RateLimitDecision> {
-    const wait = new Wait(this.evaluator, demand, performance.now() + maxWaitMs, signal);
+    const ending = this.evaluator.endingOf(signal);
+    const wait = new Wait(this.evaluator, demand, performance.now() + maxWaitMs, ending);
     return isReservable(demand) ? wait.reserve() : this.inLine(wait, demand);
   }
 
@@ -43,37 +44,36 @@ export class WaitingRoom {
 class Wait {
   /** Nobody waits for the turn any more. */
   private hasGivenUp = false;
-  private anyEnd: AbortSignal | undefined;
 
   constructor(
     private readonly evaluator: PolicyEvaluator,
     private readonly demand: Demand,
     private readonly endsAtMs: number,
-    private readonly signal: AbortSignal | undefined,
+    private readonly ending: Ending,
   ) {}
 
   /** Takes the next moment there is room. */
   async reserve(): Promise<RateLimitDecision> {
     const windowMs = Math.min(...this.demand.set.policies.map((policy) => policy.windowMs));
     for (;;) {
-      this.throwIfEnded();
+      this.ending.throwIfEnded();
       const aheadMs = Math.min(Math.max(0, this.restMs), windowMs);
       const decision = await this.ask('reserve', Math.floor(aheadMs * 1000));
       if (decision.allowed) return this.untilItsTime(decision);
       if (decision.retryAfterMs > this.restMs) throw new RateLimitExceededError(decision);
-      await sleep(Math.max(1, decision.retryAfterMs - aheadMs), this.ended);
+      await this.ending.sleep(Math.max(1, decision.retryAfterMs - aheadMs));
     }
   }
 
   /** Asks again and again, each time when there should be room. */
   async poll(): Promise<RateLimitDecision> {
     for (;;) {
-      this.throwIfEnded();
+      this.ending.throwIfEnded();
       if (this.hasGivenUp) throw new Error('gave up in line');
       const decision = await this.ask('consume', 0);
       if (decision.allowed) return decision;
       if (decision.retryAfterMs > this.restMs) throw new RateLimitExceededError(decision);
-      await sleep(decision.retryAfterMs, this.ended);
+      await this.ending.sleep(decision.retryAfterMs);
     }
   }
 
@@ -83,9 +83,8 @@ class Wait {
    */
   async orGiveUp(turn: Promise<RateLimitDecision>): Promise<RateLimitDecision> {
     const over = new AbortController();
-    const signal = AbortSignal.any([this.ended, over.signal]);
     // Beyond the last answer that `poll` itself would wait for.
-    const limit = sleep(Math.max(0, this.restMs) + GRACE_MS, signal);
+    const limit = this.ending.sleep(Math.max(0, this.restMs) + GRACE_MS, over.signal);
     try {
       const first = await Promise.race([turn, limit]);
       if (first) return first;
@@ -113,23 +112,12 @@ class Wait {
   private async untilItsTime(decision: RateLimitDecision): Promise<RateLimitDecision> {
     if (decision.retryAfterMs === 0) return decision;
     try {
-      await sleep(decision.retryAfterMs, this.ended);
+      await this.ending.sleep(decision.retryAfterMs);
       return decision;
     } catch (error) {
       if (decision.receipt) await this.evaluator.refund(decision.receipt);
       throw error;
     }
-  }
-
-  private throwIfEnded(): void {
-    this.signal?.throwIfAborted();
-    this.evaluator.stopped.throwIfAborted();
-  }
-
-  /** The caller's signal, or the end of the application. Made when there is something to wait for. */
-  private get ended(): AbortSignal {
-    const { stopped } = this.evaluator;
-    return (this.anyEnd ??= this.signal ? AbortSignal.any([this.signal, stopped]) : stopped);
   }
 
   private ask(mode: 'consume' | 'peek' | 'reserve', maxWaitUs: number): Promise<RateLimitDecision> {

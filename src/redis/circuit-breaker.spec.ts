@@ -91,6 +91,26 @@ describe('CircuitBreaker', () => {
     expect(breaker.isOpen).toBe(false);
   });
 
+  it('asks one question at a time when it opens again while a probe is out', async () => {
+    let probes = 0;
+    const slow = (): Promise<never> => {
+      probes += 1;
+      return new Promise((_, reject) => setTimeout(() => reject(new Error('no answer')), 500));
+    };
+    const open = (): void => {
+      for (let count = 0; count < 5; count += 1) breaker.failed(slow);
+    };
+    open();
+    await jest.advanceTimersByTimeAsync(600);
+    breaker.close();
+    open();
+
+    // The one that was out, and those after 500 ms, 500 + 1000 ms and 500 + 2000 ms, each with its time to fail.
+    await jest.advanceTimersByTimeAsync(5000);
+
+    expect(probes).toBe(4);
+  });
+
   it('probes no more once it was stopped', async () => {
     let probes = 0;
     for (let count = 0; count < 5; count += 1) {

@@ -136,13 +136,16 @@ export class CircuitBreaker {
 
   private schedule(probe: () => Promise<unknown>, waitMs: number): void {
     if (this.stopped) return;
-    this.timer = setTimeout(() => {
+    const timer = setTimeout(() => {
       const next = () => {
-        if (this.isOpen) this.schedule(probe, Math.min(waitMs * 2, this.options.maxProbeMs));
+        // Another timer: it was closed and has opened again while the probe was out, and asks anew.
+        if (this.isOpen && this.timer === timer) {
+          this.schedule(probe, Math.min(waitMs * 2, this.options.maxProbeMs));
+        }
       };
       probe().then(() => this.close(), next);
     }, waitMs);
-    this.timer.unref();
+    this.timer = timer.unref();
   }
 
   private report(state: CircuitState, openMs: number): void {

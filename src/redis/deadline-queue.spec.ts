@@ -87,6 +87,7 @@ describe('DeadlineQueue', () => {
 
     await advance(10);
     expect(expired).toEqual(['a', 'c']);
+    expect(jest.getTimerCount()).toBe(1);
     await advance(10);
 
     expect(expired).toEqual(['a', 'c', 'd']);

@@ -130,8 +130,9 @@ class Lane {
   }
 
   private finish(nowMs: number, stalledMs: number): void {
-    this.timer = undefined;
     this.expireUntil(nowMs, stalledMs);
+    // Only now: what is added by those that expire must not start a second timer.
+    this.timer = undefined;
     if (this.head) this.arm(this.head.expiresAtMs);
     else this.onIdle();
   }

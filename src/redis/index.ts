@@ -1,3 +1,4 @@
+export { AbortSignals } from './abort-signals.js';
 export { afterBootstrap } from './after-bootstrap.js';
 export type { ConnectionNeed } from './boot-checks.js';
 export { diagnoseBoot, type BootDiagnosis } from './boot-diagnosis.js';

@@ -90,8 +90,8 @@ export class OptimisticCall {
   /** Ends at the deadline even when the plan never does. */
   private attempt(lane: Lane, plan: Plan, isFirst: boolean): Promise<RoundResult> {
     const remaining = () => (isFirst ? this.context.deadlineMs : this.remainingMs());
-    const round = new WatchRound(lane.executor, this.context, remaining, this.options.signal);
     const { signal } = this.ended;
+    const round = new WatchRound(lane.executor, this.context, remaining, signal, this.options.signal);
     return new Promise((resolve, reject) => {
       const onEnd = (): void => {
         // Once EXEC is on its way, the executor's own deadline tells what is known about it.

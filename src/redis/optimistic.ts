@@ -44,6 +44,9 @@ export class WatchRound {
     private readonly executor: RedisExecutor,
     private readonly context: BatchContext,
     private readonly remaining: Remaining,
+    /** Aborted when nobody waits for the attempt any more. */
+    private readonly ended: AbortSignal,
+    /** Of the caller; ends the attempt also while EXEC is on its way. */
     private readonly signal: AbortSignal | undefined,
   ) {}
 
@@ -69,8 +72,8 @@ export class WatchRound {
 
   /** A command of the Cluster client is redirected, and with it the client's map of the slots. */
   private async follow(keys: readonly string[]): Promise<void> {
-    const options = { ...this.options(), idempotent: true };
-    await this.executor.run(this.context.operation, (client) => client.exists(keys[0]!), options);
+    const call = (client: RedisClient): Promise<number> => client.exists(keys[0]!);
+    await this.executor.run(this.context.operation, call, this.readOptions());
   }
 
   /** Gives the watch up. A later step of the attempt writes nothing. */
@@ -93,7 +96,7 @@ export class WatchRound {
       await node.watch(...keys);
       return node;
     };
-    return runKeeping(this.executor, this.context.operation, call, { ...this.options(), idempotent: true });
+    return runKeeping(this.executor, this.context.operation, call, this.readOptions());
   }
 
   private async write(node: Redis, build: BatchBuilder<readonly unknown[]>): Promise<RoundResult> {
@@ -105,7 +108,7 @@ export class WatchRound {
       this.isWatching = false; // EXEC gave the watch up
       return results ? { done: true, results } : CONFLICT;
     };
-    return runKeeping(this.executor, this.context.operation, call, this.options());
+    return runKeeping(this.executor, this.context.operation, call, this.writeOptions());
   }
 
   /** Whether the watch is gone. The status is the present; the event of a close comes a tick later. */
@@ -113,7 +116,12 @@ export class WatchRound {
     return this.hasDropped || node.status !== 'ready';
   }
 
-  private options(): CallOptions {
+  /** A connection that comes back after the end finds nobody who waits for it. */
+  private readOptions(): CallOptions {
+    return { deadlineMs: this.remaining(), idempotent: true, signal: this.ended };
+  }
+
+  private writeOptions(): CallOptions {
     return { deadlineMs: this.remaining(), ...(this.signal ? { signal: this.signal } : {}) };
   }
 }

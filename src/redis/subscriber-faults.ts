@@ -4,6 +4,9 @@ import type { ConnectionLogger, LogFormat } from './connection-log.js';
 /** A listener that fails for every message must not fill the log: one line per source and 30 s. */
 const LINE_EVERY_MS = 30_000;
 
+/** Sources remembered; channels may be named after users. */
+const MAX_SOURCES = 1000;
+
 /** Writes what went wrong around subscriptions, without anything of the messages. */
 export class SubscriptionFaults {
   private readonly sources = new Map<string, { lineAtMs: number; folded: number }>();
@@ -33,7 +36,7 @@ export class SubscriptionFaults {
       return;
     }
     const folded = seen?.folded ?? 0;
-    this.sources.set(source, { lineAtMs: nowMs, folded: 0 });
+    this.remember(source, nowMs);
     const reason = redactText(error instanceof Error ? `${error.name}: ${error.message}` : typeof error);
     const { connection, logger, format } = this;
     const repeats = folded > 0 ? ` (${folded} repeats not shown)` : '';
@@ -44,9 +47,12 @@ export class SubscriptionFaults {
     );
   }
 
-  /** Forgets a source. */
-  forget(source: string): void {
+  /** The source whose line is oldest comes first, and goes first. */
+  private remember(source: string, lineAtMs: number): void {
     this.sources.delete(source);
+    this.sources.set(source, { lineAtMs, folded: 0 });
+    const [oldest] = this.sources.keys();
+    if (this.sources.size > MAX_SOURCES) this.sources.delete(oldest!);
   }
 }
 

@@ -34,11 +34,6 @@ export class Subscription implements ChannelMember {
     private readonly onGap: (gap: SubscriptionGap) => void,
   ) {}
 
-  /** Whether messages are still wanted. */
-  get isOpen(): boolean {
-    return this.open;
-  }
-
   /** Delivers nothing from now on; a wait for the confirmation ends with `reason`. */
   end(reason?: RedisCallError): void {
     this.open = false;

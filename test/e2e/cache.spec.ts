@@ -177,12 +177,33 @@ function suite(httpAdapter: 'fastify' | 'express', topology?: Topology): void {
     expect(second['runId']).toBe(again.body['runId']);
   });
 
+  it('R15 R18 an activity of another tenant is another activity: nothing is seen, nothing is continued', async () => {
+    const id = `a-${randomUUID()}`;
+    const finished = (tenantId: string) =>
+      eventually(`the run of ${tenantId} has ended`, async () => {
+        const reply = await request(`/activities/${id}?tenantId=${tenantId}`);
+        return reply.body['state'] === 'succeeded' && reply.body;
+      });
+
+    await request(`/activities/${id}/run`, 'POST', { tenantId: 'acme' });
+    const own = await finished('acme');
+    const hidden = await request(`/activities/${id}?tenantId=evil`);
+    await request(`/activities/${id}/run`, 'POST', { tenantId: 'evil' });
+    const other = await finished('evil');
+    const again = await request(`/activities/${id}?tenantId=acme`);
+
+    expect(hidden.status).toBe(404);
+    expect(other['session']).toMatchObject({ resumed: false, turns: 1 });
+    expect(other['session']).not.toMatchObject({ id: (own['session'] as { id: string }).id });
+    expect(again.body).toEqual(own);
+  });
+
   it('R15 the id to resume with is kept for 7 days after the last run', async () => {
     const id = `a-${randomUUID()}`;
     await request(`/activities/${id}/run`, 'POST');
     const cache = app.get<CacheService>(getCacheToken(RESUME_CACHE), { strict: false });
 
-    const entry = await eventually('it is kept', () => cache.getEntry([id]));
+    const entry = await eventually('it is kept', () => cache.getEntry(['demo', id]));
 
     const leftMs = entry.expiresAt.getTime() - Date.now();
     expect(leftMs).toBeGreaterThan(7 * DAY_MS - 60_000);
@@ -190,7 +211,7 @@ function suite(httpAdapter: 'fastify' | 'express', topology?: Topology): void {
     const ttls: number[] = [];
     for await (const key of app
       .get(RedisOperations)
-      .scan({ match: `*:cache:*activity-resume*:entry:${id}` })) {
+      .scan({ match: `*:cache:*activity-resume*:entry:*${id}` })) {
       ttls.push(await app.get<RedisClient>(REDIS).pttl(key));
     }
     expect(ttls).toEqual([expect.any(Number)]);
@@ -201,6 +222,7 @@ function suite(httpAdapter: 'fastify' | 'express', topology?: Topology): void {
   it('answers 404 for an activity that never ran, and 400 for an id that cannot be one', async () => {
     expect((await request(`/activities/never-${randomUUID()}`)).status).toBe(404);
     expect((await request('/activities/%20/run', 'POST')).status).toBe(400);
+    expect((await request('/activities/a1?tenantId=a%20b')).status).toBe(400);
   });
 
   it('R19 answers 409 while the lock says that somebody works on it', async () => {
@@ -295,7 +317,7 @@ describe('campaigns and activities', () => {
     await app.close();
 
     expect(await store.views('c2')).toBe(3);
-    expect(kept).toEqual([['a1']]);
+    expect(kept).toEqual([['demo', 'a1']]);
     await server.stop();
   });
 });

@@ -55,11 +55,11 @@ describeNative('the service as one process that takes work and another that does
     };
   }
 
-  const ended = (activityId: string, runId: unknown) =>
+  const ended = (activityId: string, runId: unknown, tenantId = 'demo') =>
     eventually(
       `run ${String(runId)} has ended`,
       async () => {
-        const { body } = await request(`/activities/${activityId}`);
+        const { body } = await request(`/activities/${activityId}?tenantId=${tenantId}`);
         expect(body['runId']).toBe(runId);
         return body['state'] === 'succeeded' && body;
       },
@@ -68,13 +68,17 @@ describeNative('the service as one process that takes work and another that does
 
   it('R15 R20 a run that one takes is done by the other, and the next one continues its conversation', async () => {
     const started = await request('/activities/a1/run', { tenantId: 'acme', role: 'writer' });
-    const first = await ended('a1', started.body['runId']);
+    const first = await ended('a1', started.body['runId'], 'acme');
     const again = await request('/activities/a1/run', { tenantId: 'acme', role: 'editor' });
-    const second = await ended('a1', again.body['runId']);
+    const second = await ended('a1', again.body['runId'], 'acme');
 
     expect(started).toMatchObject({
       status: 202,
-      body: { activityId: 'a1', runId: expect.stringMatching(/^agent__writer\.[0-9a-f-]{36}$/) },
+      body: {
+        tenantId: 'acme',
+        activityId: 'a1',
+        runId: expect.stringMatching(/^agent__writer\.[0-9a-f-]{36}$/),
+      },
     });
     expect(again.body['runId']).toMatch(/^agent__editor\./);
     const { id } = first['session'] as { id: string };

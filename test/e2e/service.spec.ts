@@ -188,6 +188,28 @@ function suite(httpAdapter: 'fastify' | 'express', topology?: Topology): void {
     expect(body).toMatchObject({ status: 400, errors: [{ field: 'channel' }] });
   });
 
+  it('answers what nobody can mean with problem documents of the client, never with 500', async () => {
+    const sent = [
+      await request('/campaigns/%E0%A4%A'),
+      await request(`/campaigns/${'x'.repeat(5000)}`),
+      await request(`/campaigns/${'x'.repeat(5000)}`, {
+        method: 'PATCH',
+        headers: { 'content-type': 'application/json' },
+        body: '{"name":"x"}',
+      }),
+      await notify('acme', { ...notification('k'), dedupeKey: 'half \ud800' }),
+      await notify('acme', { ...notification('k'), type: '\udc00' }),
+      await notify('acme', { ...notification('k'), body: 'x'.repeat(200_000) }),
+    ];
+
+    const types = new Set(sent.map(({ headers }) => headers.get('content-type')?.split(';')[0]));
+    expect([...types]).toEqual(['application/problem+json']);
+    expect(sent.map(({ status }) => status)).toEqual(
+      httpAdapter === 'fastify' ? [400, 414, 414, 400, 400, 413] : [400, 400, 400, 400, 400, 413],
+    );
+    expect(sent.every(({ status, body }) => body['status'] === status)).toBe(true);
+  });
+
   it('R17 sends the limit fields on every route but health', async () => {
     const limited = await request('/campaigns/c1');
     const tenant = await request('/tenants/acme/notifications/none');

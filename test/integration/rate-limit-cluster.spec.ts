@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
+import { Cluster } from 'ioredis';
 import { slotOf } from 'rednest';
 import { RateLimiter, RateLimitModule, type Policy } from 'rednest/rate-limit';
 import { createModule, inject } from '../support/app.js';
@@ -76,6 +77,27 @@ describeNative('RateLimiter on a Cluster', () => {
     expect(await limiter.refund(receipt!)).toBe(true);
     expect((await limiter.peek(ip, IP)).policies[0]!.remaining).toBe(10);
     expect((await limiter.peek(tenant, TENANT)).policies[0]!.remaining).toBe(3);
+  });
+
+  it('refuses with a client of the application, on which nobody can listen', async () => {
+    const client = new Cluster(cluster.nodes.map(({ port }) => ({ host: '127.0.0.1', port })));
+    const app = await createModule({
+      redis: { client, keyPrefix: prefix },
+      imports: [RateLimitModule.forRoot({ timeout: '5s', onError: 'closed' })],
+    });
+    try {
+      const own = inject(app, RateLimiter);
+      const policy: Policy = { name: 'own', limit: 1, window: '1h' };
+      const decisions = [await own.consume('own', policy), await own.consume('own', policy)];
+
+      expect(decisions.map(({ allowed, source }) => [allowed, source])).toEqual([
+        [true, 'redis'],
+        [false, 'redis'],
+      ]);
+    } finally {
+      await app.close();
+      client.disconnect();
+    }
   });
 
   it('leases slots and waits for them', async () => {

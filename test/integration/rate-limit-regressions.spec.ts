@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { getEventListeners } from 'node:events';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { Redis } from 'ioredis';
-import { REDIS, RedisUnavailableError, type RedisClient } from 'rednest';
+import { ConnectionRegistry, REDIS, RedisUnavailableError, type RedisClient } from 'rednest';
 import {
   RateLimiter,
   RateLimitModule,
@@ -82,6 +83,28 @@ describeNative('RateLimiter, mistakes of its own', () => {
         await app.close();
       }
     });
+
+    it('takes no slot again for a renewal that was on its way when it was released', async () => {
+      const policy: ConcurrencyPolicy = { name: 'renewed', limit: 2, lease: '1s' };
+      const taken: number[] = [];
+      const executor = module.get(ConnectionRegistry).executor();
+
+      // Which of the two comes first on the new connection differs by run.
+      for (let round = 0; round < 4; round += 1) {
+        const id = uniquePrefix();
+        await eventually('the connection to be back', () => limiter.status.source === 'redis');
+        const slot = await limiter.concurrency(id, policy);
+        server.freeze();
+        await eventually('a renewal on its way', () => executor.inFlight > 0);
+        const released = slot.release();
+        (redis as Redis).stream.destroy();
+        server.resume();
+        await released;
+        taken.push(await redis.zcard(`${prefix}:rl:{${id}}:n:renewed`));
+      }
+
+      expect(taken).toEqual(taken.map(() => 0));
+    });
   });
 
   it.each(['sliding', 'sliding-log', 'gcra', 'fixed'] as const)(
@@ -141,6 +164,26 @@ describeNative('RateLimiter, mistakes of its own', () => {
       }
 
       await eventually('all units are back', async () => (await remaining(id, policy)) === 10, 5000);
+    });
+
+    it.each<[string, Partial<Policy>]>([
+      ['in line', {}],
+      ['for a reserved moment', { algorithm: 'gcra' }],
+    ])('leaves nothing with a signal that outlives it (%s)', async (_how, template) => {
+      const policy: Policy = { name: 'traces', limit: 4, window: '50ms', ...template };
+      const { signal } = new AbortController();
+      const any = jest.spyOn(AbortSignal, 'any');
+
+      for (let round = 0; round < 5; round += 1) {
+        const id = uniquePrefix();
+        await Promise.all(
+          Array.from({ length: 12 }, () => limiter.acquire(id, policy, { maxWait: '5s', signal })),
+        );
+      }
+
+      const derived = any.mock.calls.length;
+      any.mockRestore();
+      expect([derived, getEventListeners(signal, 'abort').length]).toEqual([0, 0]);
     });
 
     it.each<[string, Partial<Policy>]>([

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
   Body,
@@ -40,6 +41,10 @@ import { startHttpApp, type HttpApp } from '../support/http-app.js';
 import { hourly } from '../support/limiter/hourly.js';
 import { startEmbedded, type TestServer } from '../support/servers.js';
 import { TestLog } from '../support/test-log.js';
+
+/** How many items the body has. */
+const sizeOf = (context: ExecutionContext): number =>
+  context.switchToHttp().getRequest<{ body: { items: unknown[] } }>().body.items.length;
 
 /** Takes the header as the login, and refuses requests without one. */
 @Injectable()
@@ -119,11 +124,19 @@ class Routes {
   @Post('batch')
   @RateLimit(
     hourly('items', 10, {
-      cost: (context) =>
-        context.switchToHttp().getRequest<{ body: { items: unknown[] } }>().body.items.length,
+      cost: sizeOf,
     }),
   )
   batch(): string {
+    return 'ok';
+  }
+
+  @Post('parts')
+  @RateLimit(
+    hourly('parts-by-plan', 10, { cost: sizeOf, resolve: () => Promise.resolve({ limit: 5 }) }),
+    hourly('parts', 10, { cost: (context) => sizeOf(context) }),
+  )
+  parts(): string {
     return 'ok';
   }
 
@@ -343,6 +356,18 @@ describe.each(ADAPTERS)('requests on %s', (_name, createAdapter) => {
     expect([tooMuch.status, tooMuch.headers.has('retry-after')]).toEqual([413, false]);
     expect(JSON.parse(tooMuch.body)).toMatchObject({ status: 413, 'violated-policies': ['items'] });
     expect(statuses).toEqual([201, 429, 201]);
+  });
+
+  it('answers a request that costs too much under several policies, and leaves no rejection behind', async () => {
+    const unhandled: unknown[] = [];
+    const onUnhandled = (reason: unknown): void => void unhandled.push(reason);
+    process.on('unhandledRejection', onUnhandled);
+
+    const { status } = await http.post('/parts', { items: Array.from({ length: 11 }, () => 1) });
+    await nextTurn();
+    process.off('unhandledRejection', onUnhandled);
+
+    expect({ status, unhandled }).toEqual({ status: 413, unhandled: [] });
   });
 
   it('lets a policy in shadow mode watch, and does not tell clients about it', async () => {

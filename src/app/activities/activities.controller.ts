@@ -8,9 +8,10 @@ import {
   NotFoundException,
   Param,
   Post,
+  Query,
 } from '@nestjs/common';
 import { SchemaPipe } from '../validation.js';
-import { ActivityId, RunRequest, type Activity, type ActivityRun } from './activity.js';
+import { ActivityId, ActivityTenant, RunRequest, type Activity, type ActivityRun } from './activity.js';
 import { ActivitiesService } from './activities.service.js';
 
 @Controller('activities/:id')
@@ -29,8 +30,11 @@ export class ActivitiesController {
   }
 
   @Get()
-  async find(@Param('id', new SchemaPipe(ActivityId)) id: string): Promise<Activity> {
-    const activity = await this.activities.find(id);
+  async find(
+    @Param('id', new SchemaPipe(ActivityId)) activityId: string,
+    @Query('tenantId', new SchemaPipe(ActivityTenant)) tenantId: string,
+  ): Promise<Activity> {
+    const activity = await this.activities.find({ tenantId, activityId });
     if (!activity) throw new NotFoundException('This activity has never run');
     return activity;
   }

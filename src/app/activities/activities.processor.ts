@@ -13,16 +13,19 @@ export class ActivitiesProcessor {
   @OnJob('run')
   async run(
     { activityId }: AgentTask,
-    { job, signal }: JobContext,
+    { tenantId, job, signal }: JobContext,
   ): Promise<{ activityId: string; finishedAt: string }> {
-    const { finishedAt } = await this.executor.execute({ activityId, runId: job.id! }, signal);
+    const { finishedAt } = await this.executor.execute(
+      { tenantId: tenantId!, activityId, runId: job.id! },
+      signal,
+    );
     return { activityId, finishedAt: finishedAt! };
   }
 
   @OnDeadLetter()
-  async gaveUp({ queue, jobId, data, failedReason }: DeadLetter): Promise<void> {
+  async gaveUp({ queue, jobId, tenantId, data, failedReason }: DeadLetter): Promise<void> {
     const { activityId } = data as AgentTask;
     this.logger.warn(`${queue} gave up ${jobId} of activity ${activityId}: ${failedReason}`);
-    await this.executor.giveUp({ activityId, runId: jobId });
+    await this.executor.giveUp({ tenantId: tenantId!, activityId, runId: jobId });
   }
 }

@@ -22,17 +22,16 @@ export class ActivityExecutor {
    * @param signal aborted when the process stops
    */
   execute(run: ActivityRun, signal: AbortSignal): Promise<Activity> {
-    const { activityId } = run;
-    return this.lock.using(activityId, async (lost) => {
+    return this.lock.using(run, async (lost) => {
       const running: Activity = { ...(await this.known(run)), state: 'running', startedAt: now() };
       await this.store.save(running);
-      const resume = await this.resumeIds.find(activityId);
+      const resume = await this.resumeIds.find(run);
       const { output, ...session } = await this.agent.run({
-        prompt: activityId,
+        prompt: run.activityId,
         sessionId: resume?.sessionId,
         signal: AbortSignal.any([signal, lost]),
       });
-      await this.resumeIds.keep(activityId, session.id);
+      await this.resumeIds.keep(run, session.id);
       const ended: Activity = { ...running, state: 'succeeded', finishedAt: now(), session, output };
       await this.store.save(ended);
       return ended;
@@ -46,8 +45,8 @@ export class ActivityExecutor {
 
   /** A job may come from elsewhere than the route. */
   private async known(run: ActivityRun): Promise<Activity> {
-    const { activityId: id, runId } = run;
-    return (await this.store.find(run)) ?? { id, runId, state: 'queued', queuedAt: now() };
+    const { tenantId, activityId: id, runId } = run;
+    return (await this.store.find(run)) ?? { tenantId, id, runId, state: 'queued', queuedAt: now() };
   }
 }
 

@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { ConnectionRegistry, defineKeyspace, KeyspaceRegistry, RedisOperations } from 'rednest';
-import type { Activity, ActivityRun } from './activity.js';
+import type { Activity, ActivityKey, ActivityRun } from './activity.js';
 
 /** Where activities live, for the process that takes a run and the one that does the work alike. */
 export abstract class ActivityStore {
   /** Reads the last run of an activity. */
-  abstract findLast(activityId: string): Promise<Activity | undefined>;
+  abstract findLast(activity: ActivityKey): Promise<Activity | undefined>;
   /** Reads a run. */
   abstract find(run: ActivityRun): Promise<Activity | undefined>;
   /** Notes a run, which is the last one of its activity from now on. */
@@ -22,7 +22,7 @@ export const LAST_RUN = defineKeyspace({
   capability: 'activity',
   name: 'last',
   routing: 'activityId',
-  parts: [],
+  parts: ['tenantId'],
   ttl: TTL,
   value: 'string',
   description: 'Which run of an activity is the last one',
@@ -33,7 +33,7 @@ export const RUNS = defineKeyspace({
   capability: 'activity',
   name: 'run',
   routing: 'activityId',
-  parts: ['runId'],
+  parts: ['tenantId', 'runId'],
   ttl: TTL,
   value: 'json',
   description: 'What became of a run of an activity',
@@ -55,9 +55,9 @@ export class RedisActivityStore extends ActivityStore {
     keyspaces.register(RUNS);
   }
 
-  override async findLast(activityId: string): Promise<Activity | undefined> {
-    const runId = await this.read('activity.last', this.lastKey(activityId));
-    return runId === undefined ? undefined : this.find({ activityId, runId });
+  override async findLast(activity: ActivityKey): Promise<Activity | undefined> {
+    const runId = await this.read('activity.last', this.lastKey(activity));
+    return runId === undefined ? undefined : this.find({ ...activity, runId });
   }
 
   override async find(run: ActivityRun): Promise<Activity | undefined> {
@@ -66,19 +66,20 @@ export class RedisActivityStore extends ActivityStore {
   }
 
   override async begin(activity: Activity): Promise<void> {
-    const { id: activityId, runId } = activity;
+    const { runId } = activity;
+    const run = runOf(activity);
     await this.operations.multi(
       'activity.begin',
       (queue) => [
-        queue.set(this.runKey({ activityId, runId }), JSON.stringify(activity), 'PX', RUNS.ttlMs!),
-        queue.set(this.lastKey(activityId), runId, 'PX', LAST_RUN.ttlMs!),
+        queue.set(this.runKey(run), JSON.stringify(activity), 'PX', RUNS.ttlMs!),
+        queue.set(this.lastKey(run), runId, 'PX', LAST_RUN.ttlMs!),
       ],
       { idempotent: true },
     );
   }
 
   override async save(activity: Activity): Promise<void> {
-    const key = this.runKey({ activityId: activity.id, runId: activity.runId });
+    const key = this.runKey(runOf(activity));
     await this.connections
       .executor()
       .run('activity.save', (client) => client.set(key, JSON.stringify(activity), 'PX', RUNS.ttlMs!), {
@@ -93,11 +94,15 @@ export class RedisActivityStore extends ActivityStore {
     return found ?? undefined;
   }
 
-  private lastKey(activityId: string): string {
-    return LAST_RUN.key(this.connections.configuration.keyPrefix, activityId);
+  private lastKey({ tenantId, activityId }: ActivityKey): string {
+    return LAST_RUN.key(this.connections.configuration.keyPrefix, activityId, tenantId);
   }
 
-  private runKey({ activityId, runId }: ActivityRun): string {
-    return RUNS.key(this.connections.configuration.keyPrefix, activityId, runId);
+  private runKey({ tenantId, activityId, runId }: ActivityRun): string {
+    return RUNS.key(this.connections.configuration.keyPrefix, activityId, tenantId, runId);
   }
+}
+
+function runOf({ tenantId, id, runId }: Activity): ActivityRun {
+  return { tenantId, activityId: id, runId };
 }

@@ -1,24 +1,31 @@
 import { z } from 'zod';
 import { AGENT_ROLES } from '../agents/agent-queues.js';
 import { TenantId } from '../notifications/notification.js';
+import { Identifier } from '../validation.js';
 
 /** Identifier of an activity in a path. */
-export const ActivityId = z
-  .string()
-  .regex(/^[A-Za-z0-9._-]{1,64}$/, 'letters, digits and . _ - (at most 64)');
+export const ActivityId = Identifier;
+
+/** Whose activity it is, until a login tells. */
+export const ActivityTenant = TenantId.default('demo');
 
 /** Body of a request to run an activity; all of it may be left out. */
 export const RunRequest = z.preprocess(
   (body) => body ?? {},
-  z.strictObject({ tenantId: TenantId.default('demo'), role: z.enum(AGENT_ROLES).default('planner') }),
+  z.strictObject({ tenantId: ActivityTenant, role: z.enum(AGENT_ROLES).default('planner') }),
 );
 
 /** {@link RunRequest} as a type. */
 export type RunRequest = z.infer<typeof RunRequest>;
 
-/** One run of an activity. */
-export interface ActivityRun {
+/** An activity of a tenant. Others may have one of the same id. */
+export interface ActivityKey {
+  readonly tenantId: string;
   readonly activityId: string;
+}
+
+/** One run of an activity. */
+export interface ActivityRun extends ActivityKey {
   /** Id of its job. */
   readonly runId: string;
 }
@@ -35,6 +42,7 @@ export interface ActivitySession {
 
 /** What is known about an activity: one of its runs, mostly the last. */
 export interface Activity {
+  readonly tenantId: string;
   readonly id: string;
   readonly runId: string;
   readonly state: 'queued' | 'running' | 'succeeded' | 'failed';

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { CacheService, InjectCache } from 'rednest/cache';
+import type { ActivityKey } from './activity.js';
 
 /** Name of the cache; see the module. */
 export const RESUME_CACHE = 'activity-resume';
@@ -19,13 +20,13 @@ export class ResumeIds {
   constructor(@InjectCache(RESUME_CACHE) private readonly cache: CacheService) {}
 
   /** Conversation of an activity. */
-  async find(activityId: string): Promise<ResumeId | undefined> {
-    const entry = await this.cache.getEntry<string>([activityId]);
+  async find({ tenantId, activityId }: ActivityKey): Promise<ResumeId | undefined> {
+    const entry = await this.cache.getEntry<string>([tenantId, activityId]);
     return entry && { sessionId: entry.value, expiresAt: entry.expiresAt };
   }
 
   /** Remembers a conversation; the seven days begin anew. */
-  async keep(activityId: string, sessionId: string): Promise<void> {
-    await this.cache.set([activityId], sessionId);
+  async keep({ tenantId, activityId }: ActivityKey, sessionId: string): Promise<void> {
+    await this.cache.set([tenantId, activityId], sessionId);
   }
 }

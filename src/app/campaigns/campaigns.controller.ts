@@ -10,7 +10,7 @@ import {
 } from '@nestjs/common';
 import { HttpCache, HttpCacheInterceptor } from 'rednest/cache';
 import { z } from 'zod';
-import { SchemaPipe } from '../validation.js';
+import { Identifier, SchemaPipe } from '../validation.js';
 import { CAMPAIGN_STATUSES, CampaignChanges, type Campaign, type CampaignStatus } from './campaign.store.js';
 import { CAMPAIGN_LISTS, CampaignsService } from './campaigns.service.js';
 
@@ -28,7 +28,7 @@ export class CampaignsController {
   }
 
   @Get(':id')
-  async find(@Param('id') id: string): Promise<Campaign> {
+  async find(@Param('id', new SchemaPipe(Identifier)) id: string): Promise<Campaign> {
     const campaign = existing(await this.campaigns.find(id));
     this.campaigns.countView(id);
     return campaign;
@@ -36,14 +36,16 @@ export class CampaignsController {
 
   @Patch(':id')
   async update(
-    @Param('id') id: string,
+    @Param('id', new SchemaPipe(Identifier)) id: string,
     @Body(new SchemaPipe(CampaignChanges)) changes: CampaignChanges,
   ): Promise<Campaign> {
     return existing(await this.campaigns.update(id, changes));
   }
 
   @Get(':id/views')
-  async views(@Param('id') id: string): Promise<{ stored: number; pending: number }> {
+  async views(
+    @Param('id', new SchemaPipe(Identifier)) id: string,
+  ): Promise<{ stored: number; pending: number }> {
     existing(await this.campaigns.find(id));
     return this.campaigns.views(id);
   }

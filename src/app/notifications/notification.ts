@@ -1,5 +1,6 @@
 import { defineQueue } from 'rednest/queue';
 import { z } from 'zod';
+import { Identifier, text } from '../validation.js';
 
 /** Ways a notification can go out; each has a queue of its own. */
 export const CHANNELS = ['email', 'sms', 'whatsapp', 'telegram', 'web'] as const;
@@ -9,11 +10,11 @@ export type Channel = (typeof CHANNELS)[number];
 
 /** Body of a request to notify somebody. */
 export const NotificationRequest = z.strictObject({
-  type: z.string().min(1).max(100),
+  type: text(1, 100),
   channel: z.enum(CHANNELS),
-  to: z.string().min(1).max(320),
-  dedupeKey: z.string().min(1).max(200),
-  body: z.string().max(10_000),
+  to: text(1, 320),
+  dedupeKey: text(1, 200),
+  body: text(0, 10_000),
 });
 
 /** {@link NotificationRequest} as a type. */
@@ -52,4 +53,4 @@ export const NOTIFICATION_QUEUES = {
 export const ALL_NOTIFICATION_QUEUES = Object.values(NOTIFICATION_QUEUES);
 
 /** Identifier of a tenant in a path. */
-export const TenantId = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'letters, digits and . _ - (at most 64)');
+export const TenantId = Identifier;
