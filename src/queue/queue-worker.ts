@@ -1,14 +1,16 @@
 import { Worker, type Job } from 'bullmq';
 import type { Telemetry } from 'bullmq';
-import { DIAGNOSTICS, DiagnosticsPublisher, type QueueDiagnostic } from '../common/index.js';
+import type { QueueDiagnostic } from '../common/index.js';
 import type { ManagedConnection, RedisExecutor } from '../redis/index.js';
 import { NO_TURN } from './fair-tags.js';
 import { FairTurns } from './fair-turns.js';
 import type { JobDispatcher } from './job-dispatcher.js';
 import { openEnvelope } from './job-envelope.js';
 import { postpone, retryAfterOf } from './postponement.js';
+import type { QueueRecorder, RecordedDetails } from './queue-recorder.js';
 import type { QueueSettings } from './queue-settings.js';
 import { SWEEP_JOB } from './retention-sweep.js';
+import { isThenable } from './thenable.js';
 
 /** Constructor arguments of {@link QueueWorker}. */
 export interface QueueWorkerInit {
@@ -22,6 +24,7 @@ export interface QueueWorkerInit {
   maxStalled: number;
   telemetry: Telemetry | undefined;
   dispatcher: JobDispatcher;
+  recorder: QueueRecorder;
   /** Removes ended jobs that were kept long enough. */
   sweep: () => Promise<number>;
   /** Told about jobs that failed for good; never rejects. */
@@ -46,11 +49,11 @@ export class QueueWorker {
   private idle: (() => void) | undefined;
   private readonly turns: FairTurns | undefined;
   private readonly burials = new Set<Promise<void>>();
-  private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
+  private hadJobs = false;
 
   constructor(private readonly init: QueueWorkerInit) {
     const { settings, connection, telemetry } = init;
-    this.worker = new Worker(settings.name, (job, token) => this.process(job, token), {
+    this.worker = new Worker(settings.name, (job, token) => this.process(job, token) as Promise<unknown>, {
       connection: connection.client,
       prefix: init.prefix,
       concurrency: init.concurrency,
@@ -69,9 +72,10 @@ export class QueueWorker {
     });
     Object.defineProperty(this.worker.getBackend(), 'maximumBlockTimeout', { value: LONGEST_WAIT_S });
     this.worker.on('error', (error) => this.onError(error));
-    this.worker.on('completed', (job) => this.publish('completed', job));
+    this.worker.on('completed', (job) => this.record('completed', job));
     this.worker.on('failed', (job, error) => this.onFailed(job, error));
-    this.worker.on('stalled', (jobId) => this.publish('stalled', { id: jobId }));
+    this.worker.on('stalled', (jobId) => this.record('stalled', { id: jobId }));
+    this.worker.on('drained', () => this.onDrained());
     this.worker.on('lockRenewalFailed', (jobIds) => this.onLocksLost(jobIds));
     const fair = settings.contract?.fair;
     if (fair) {
@@ -154,33 +158,58 @@ export class QueueWorker {
     parts.stalledCheckStopper?.();
   }
 
-  private async process(job: Job, token: string | undefined): Promise<unknown> {
+  /**
+   * Runs a job. Everything up to the handler's answer happens at once, and only a handler that gives a promise
+   * costs one here: where an `AsyncLocalStorage` is in use, a promise costs more than all the rest of this.
+   */
+  private process(job: Job, token: string | undefined): unknown {
     if (job.name === SWEEP_JOB) return this.init.sweep();
     this.turns?.look();
-    this.publish('started', job);
+    this.hadJobs = true;
+    this.record('started', job);
     const { dispatcher, settings } = this.init;
     const run = new JobControl(job.id!);
     this.running.add(run);
+    let answer: unknown;
     try {
-      return await dispatcher.dispatch(job, run, settings.contract);
+      answer = dispatcher.dispatch(job, run, settings.contract);
     } catch (error) {
-      const waitMs = retryAfterOf(error);
-      if (waitMs === undefined) throw error;
-      const postponed = await postpone(
-        this.init.connection.client,
-        this.worker.toKey(job.id!),
-        job,
-        token,
-        waitMs,
-        this.turns && { priority: NO_TURN },
-      );
-      if (!postponed) throw error;
-      this.publish('postponed', job, waitMs);
-      throw postponed;
-    } finally {
-      this.running.delete(run);
-      if (this.running.size === 0) this.idle?.();
+      return this.giveUp(run, job, token, error);
     }
+    if (!isThenable(answer)) return this.end(run, answer);
+    return Promise.resolve(answer).then(
+      (value) => this.end(run, value),
+      (error: unknown) => this.giveUp(run, job, token, error),
+    );
+  }
+
+  private end<T>(run: JobControl, value: T): T {
+    this.running.delete(run);
+    if (this.running.size === 0) this.idle?.();
+    return value;
+  }
+
+  /** A limit that was reached puts the job off; any other error fails the attempt. */
+  private giveUp(run: JobControl, job: Job, token: string | undefined, error: unknown): Promise<never> {
+    const waitMs = retryAfterOf(error);
+    if (waitMs !== undefined)
+      return this.putOff(job, token, waitMs, error).finally(() => this.end(run, null));
+    this.end(run, null);
+    throw error;
+  }
+
+  private async putOff(job: Job, token: string | undefined, waitMs: number, error: unknown): Promise<never> {
+    const postponed = await postpone(
+      this.init.connection.client,
+      this.worker.toKey(job.id!),
+      job,
+      token,
+      waitMs,
+      this.turns && { priority: NO_TURN },
+    );
+    if (!postponed) throw error;
+    this.record('postponed', job, waitMs);
+    throw postponed;
   }
 
   /** Another worker may have the job by now; what this one still does would be done twice. */
@@ -208,9 +237,9 @@ export class QueueWorker {
   /** BullMQ says `failed` for every attempt; the last one sets the time the job ended. */
   private onFailed(job: Job | undefined, error: Error): void {
     if (job?.name === SWEEP_JOB) return;
-    this.publish('failed', job);
+    this.record('failed', job);
     if (!job?.finishedOn) return;
-    this.publish('dead', job);
+    this.record('dead', job);
     const burial = this.init.onDead(job, error.message);
     this.burials.add(burial);
     void burial.then(() => this.burials.delete(burial));
@@ -220,22 +249,35 @@ export class QueueWorker {
     if (!isConnectionError(error)) this.init.onError(this.init.settings.name, error);
   }
 
-  private publish(event: QueueDiagnostic['event'], job: Partial<Job> | undefined, waitMs?: number): void {
-    // Called several times per job, and mostly heard by nobody.
-    if (!this.diagnostics.isHeard || job?.name === SWEEP_JOB) return;
-    const elapsedMs = waitMs ?? elapsedOf(job);
-    this.diagnostics.publish(() => {
-      const tenantId = job?.data === undefined ? null : openEnvelope(job.data).tenantId;
-      return {
-        event,
-        queue: this.init.settings.name,
-        ...(job?.name === undefined ? {} : { jobName: job.name }),
-        ...(job?.id === undefined ? {} : { jobId: job.id }),
-        ...(tenantId === null ? {} : { tenantId }),
-        ...(elapsedMs === undefined || event === 'started' ? {} : { elapsedMs }),
-      };
-    });
+  /** BullMQ says so at every start on an empty queue as well, and after a sweep. */
+  private onDrained(): void {
+    if (!this.hadJobs) return;
+    this.hadJobs = false;
+    this.record('drained', undefined);
   }
+
+  /** Called several times per job, and mostly heard by nobody. */
+  private record(event: QueueDiagnostic['event'], job: Partial<Job> | undefined, waitMs?: number): void {
+    if (job?.name === SWEEP_JOB) return;
+    const { recorder } = this.init;
+    recorder.count(event);
+    if (recorder.isHeard) recorder.publish(event, detailsOf(event, job, waitMs));
+  }
+}
+
+function detailsOf(
+  event: QueueDiagnostic['event'],
+  job: Partial<Job> | undefined,
+  waitMs: number | undefined,
+): RecordedDetails {
+  const tenantId = job?.data === undefined ? null : openEnvelope(job.data).tenantId;
+  const elapsedMs = waitMs ?? elapsedOf(job);
+  return {
+    ...(job?.name === undefined ? {} : { jobName: job.name }),
+    ...(job?.id === undefined ? {} : { jobId: job.id }),
+    ...(tenantId === null ? {} : { tenantId }),
+    ...(elapsedMs === undefined || event === 'started' ? {} : { elapsedMs }),
+  };
 }
 
 /**
