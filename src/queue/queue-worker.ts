@@ -71,6 +71,7 @@ export class QueueWorker {
       ...(telemetry === undefined ? {} : { telemetry }),
     });
     Object.defineProperty(this.worker.getBackend(), 'maximumBlockTimeout', { value: LONGEST_WAIT_S });
+    this.letChecksEnd();
     this.worker.on('error', (error) => this.onError(error));
     this.worker.on('completed', (job) => this.record('completed', job));
     this.worker.on('failed', (job, error) => this.onFailed(job, error));
@@ -232,6 +233,16 @@ export class QueueWorker {
     }
     const { blockingConnection } = backend;
     if (blockingConnection) blockingConnection.capabilities.canDoubleTimeout = true;
+  }
+
+  /**
+   * After a look for stalled jobs that failed, BullMQ waits for 5 s more than between two looks, and no close ends
+   * that wait: the process would live on for it.
+   */
+  private letChecksEnd(): void {
+    const parts = this.worker as unknown as { moveStalledJobsToWait(): Promise<void> };
+    const check = parts.moveStalledJobsToWait.bind(this.worker);
+    parts.moveStalledJobsToWait = () => check().catch((error: Error) => this.onError(error));
   }
 
   /** BullMQ says `failed` for every attempt; the last one sets the time the job ended. */
