@@ -1,5 +1,7 @@
 import { Injectable } from '@nestjs/common';
+import type { Job } from 'bullmq';
 import { DIAGNOSTICS, DiagnosticsPublisher, type QueueDiagnostic } from '../common/index.js';
+import { openEnvelope } from './job-envelope.js';
 import type { QueueName } from './queue-name.js';
 
 /** How often each event of {@link QueueDiagnostic} happened since the application started. */
@@ -91,4 +93,25 @@ export class QueueRecorders {
   snapshot(): QueueStats[] {
     return [...this.recorders.values()].map((recorder) => recorder.snapshot());
   }
+}
+
+/** What is said about a job that a worker had. */
+export function jobDetails(
+  event: QueueDiagnostic['event'],
+  job: Partial<Job> | undefined,
+  waitMs: number | undefined,
+): RecordedDetails {
+  const tenantId = job?.data === undefined ? null : openEnvelope(job.data).tenantId;
+  const elapsedMs = waitMs ?? elapsedOf(job);
+  return {
+    ...(job?.name === undefined ? {} : { jobName: job.name }),
+    ...(job?.id === undefined ? {} : { jobId: job.id }),
+    ...(tenantId === null ? {} : { tenantId }),
+    ...(elapsedMs === undefined || event === 'started' ? {} : { elapsedMs }),
+  };
+}
+
+function elapsedOf(job: Partial<Job> | undefined): number | undefined {
+  if (job?.processedOn === undefined || !job.finishedOn) return undefined;
+  return job.finishedOn - job.processedOn;
 }

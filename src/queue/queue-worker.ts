@@ -5,11 +5,11 @@ import type { ManagedConnection, RedisExecutor } from '../redis/index.js';
 import { NO_TURN } from './fair-tags.js';
 import { FairTurns } from './fair-turns.js';
 import type { JobDispatcher } from './job-dispatcher.js';
-import { openEnvelope } from './job-envelope.js';
 import { postpone, retryAfterOf } from './postponement.js';
-import type { QueueRecorder, RecordedDetails } from './queue-recorder.js';
+import { jobDetails, type QueueRecorder } from './queue-recorder.js';
 import type { QueueSettings } from './queue-settings.js';
 import { SWEEP_JOB } from './retention-sweep.js';
+import { RunningJobs, type JobRun } from './running-jobs.js';
 import { isThenable } from './thenable.js';
 
 /** Constructor arguments of {@link QueueWorker}. */
@@ -45,8 +45,7 @@ const CLOSE_MS = 3_000;
 /** One BullMQ worker: runs jobs through a dispatcher, and ends without cutting the ones that run. */
 export class QueueWorker {
   private readonly worker: Worker;
-  private readonly running = new Set<JobControl>();
-  private idle: (() => void) | undefined;
+  private readonly running = new RunningJobs();
   private readonly turns: FairTurns | undefined;
   private readonly burials = new Set<Promise<void>>();
   private hadJobs = false;
@@ -99,7 +98,7 @@ export class QueueWorker {
 
   /** Aborts the signals of the running jobs. */
   cancel(): void {
-    for (const run of this.running) run.abort();
+    this.running.abort();
   }
 
   /**
@@ -122,7 +121,7 @@ export class QueueWorker {
       // Once the connection is back, a worker that was not told otherwise would go on fetching.
       await this.worker.pause(true);
       this.dropFetch();
-      while (this.running.size > 0) await new Promise<void>((resolve) => (this.idle = resolve));
+      await this.running.idle();
       await this.worker.close(!this.init.connection.isReady);
     }
   }
@@ -161,7 +160,7 @@ export class QueueWorker {
 
   /**
    * Runs a job. Everything up to the handler's answer happens at once, and only a handler that gives a promise
-   * costs one here: where an `AsyncLocalStorage` is in use, a promise costs more than all the rest of this.
+   * costs one here: with an `AsyncLocalStorage` in the process, promises are what is dear.
    */
   private process(job: Job, token: string | undefined): unknown {
     if (job.name === SWEEP_JOB) return this.init.sweep();
@@ -169,8 +168,7 @@ export class QueueWorker {
     this.hadJobs = true;
     this.record('started', job);
     const { dispatcher, settings } = this.init;
-    const run = new JobControl(job.id!);
-    this.running.add(run);
+    const run = this.running.begin(job.id!);
     let answer: unknown;
     try {
       answer = dispatcher.dispatch(job, run, settings.contract);
@@ -184,18 +182,18 @@ export class QueueWorker {
     );
   }
 
-  private end<T>(run: JobControl, value: T): T {
-    this.running.delete(run);
-    if (this.running.size === 0) this.idle?.();
+  private end<T>(run: JobRun, value: T): T {
+    this.running.end(run);
     return value;
   }
 
   /** A limit that was reached puts the job off; any other error fails the attempt. */
-  private giveUp(run: JobControl, job: Job, token: string | undefined, error: unknown): Promise<never> {
+  private giveUp(run: JobRun, job: Job, token: string | undefined, error: unknown): Promise<never> {
     const waitMs = retryAfterOf(error);
-    if (waitMs !== undefined)
-      return this.putOff(job, token, waitMs, error).finally(() => this.end(run, null));
-    this.end(run, null);
+    if (waitMs !== undefined) {
+      return this.putOff(job, token, waitMs, error).finally(() => this.running.end(run));
+    }
+    this.running.end(run);
     throw error;
   }
 
@@ -215,9 +213,7 @@ export class QueueWorker {
 
   /** Another worker may have the job by now; what this one still does would be done twice. */
   private onLocksLost(jobIds: readonly string[]): void {
-    for (const run of this.running) {
-      if (jobIds.includes(run.jobId)) run.abort();
-    }
+    this.running.abort(jobIds);
   }
 
   /**
@@ -272,50 +268,8 @@ export class QueueWorker {
     if (job?.name === SWEEP_JOB) return;
     const { recorder } = this.init;
     recorder.count(event);
-    if (recorder.isHeard) recorder.publish(event, detailsOf(event, job, waitMs));
+    if (recorder.isHeard) recorder.publish(event, jobDetails(event, job, waitMs));
   }
-}
-
-function detailsOf(
-  event: QueueDiagnostic['event'],
-  job: Partial<Job> | undefined,
-  waitMs: number | undefined,
-): RecordedDetails {
-  const tenantId = job?.data === undefined ? null : openEnvelope(job.data).tenantId;
-  const elapsedMs = waitMs ?? elapsedOf(job);
-  return {
-    ...(job?.name === undefined ? {} : { jobName: job.name }),
-    ...(job?.id === undefined ? {} : { jobId: job.id }),
-    ...(tenantId === null ? {} : { tenantId }),
-    ...(elapsedMs === undefined || event === 'started' ? {} : { elapsedMs }),
-  };
-}
-
-/**
- * One run of a job, with its abort signal, made when somebody asks for it. A job that lost its lock may come back
- * to the same worker while its first run goes on.
- */
-class JobControl {
-  private controller: AbortController | undefined;
-  private aborted = false;
-
-  constructor(readonly jobId: string) {}
-
-  get signal(): AbortSignal {
-    this.controller ??= new AbortController();
-    if (this.aborted) this.controller.abort();
-    return this.controller.signal;
-  }
-
-  abort(): void {
-    this.aborted = true;
-    this.controller?.abort();
-  }
-}
-
-function elapsedOf(job: Partial<Job> | undefined): number | undefined {
-  if (job?.processedOn === undefined || !job.finishedOn) return undefined;
-  return job.finishedOn - job.processedOn;
 }
 
 function isConnectionError(error: Error & { code?: unknown }): boolean {
