@@ -211,6 +211,37 @@ describe('failed jobs', () => {
     heard.end();
   });
 
+  it('puts back what meets every condition of a filter, and nothing else', async () => {
+    broken = true;
+    const module = await start([Sometimes]);
+    const mail = producers(module).producer(Mail);
+    const ids: string[] = [];
+    for (const [to, tenantId] of [
+      ['a', 'acme'],
+      ['bb', 'acme'],
+      ['a', 'other'],
+      ['a', 'acme'],
+    ] as const) {
+      ids.push(await mail.add('send-mail', { to }, { tenantId }));
+    }
+    await mail.add('purge', { days: 1 }, { tenantId: 'acme' });
+    await eventually('all dead', async () => (await mail.raw.getFailedCount()) === 5);
+    broken = false;
+
+    const count = await inject(module, DeadLetters).replay(Mail, {
+      jobIds: ids.slice(0, 3),
+      jobName: 'send-mail',
+      tenantId: 'acme',
+      where: ({ failedReason }) => failedReason === 'no route to 1',
+      rate: 1000,
+    });
+    await drain(producers(module), Mail);
+
+    expect(count).toBe(1);
+    expect((await mail.raw.getCompleted()).map(({ id }) => id)).toEqual([ids[0]]);
+    expect(await mail.raw.getFailedCount()).toBe(4);
+  });
+
   it('puts no more back per second than it is told, and stops when it is asked to', async () => {
     broken = true;
     const module = await start([Sometimes]);
