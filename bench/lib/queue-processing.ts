@@ -31,7 +31,7 @@ export interface Size {
 /** A queue of BullMQ and how to fill it. */
 interface Filled {
   readonly raw: Queue;
-  fill(count: number): Promise<unknown>;
+  readonly fill: (count: number) => Promise<unknown>;
 }
 
 /** Jobs as Rednest stores them, whoever works on them: the same bytes, put in by the same hands. */
@@ -140,7 +140,7 @@ async function workers(url: string) {
       raw: fair.raw,
       fill: (count: number) => lanes(count, (n) => fair.add('work', DATA, { tenantId: `t${n % 50}` })),
     },
-    async close(): Promise<void> {
+    close: async (): Promise<void> => {
       await worker.close();
       await base.close();
       await app.close();
@@ -195,11 +195,10 @@ interface ProcessingWorker {
 export async function wrapper(url: string, meter: ServerMeter, size: Size): Promise<void> {
   const { count, rounds: total } = size;
   const { app, worker, runner, handlers, plain, ours, set, close } = await workers(url);
-  const explorer = app.get(WorkerExplorer) as unknown as {
-    workshop: { workers: Map<string, { raw: ProcessingWorker }> };
-  };
+  const explorer: unknown = app.get(WorkerExplorer);
+  const { workshop } = explorer as { workshop: { workers: Map<string, { raw: ProcessingWorker }> } };
   let times: number[] = [];
-  for (const target of [worker, explorer.workshop.workers.get(Plain.name)!.raw]) {
+  for (const target of [worker, workshop.workers.get(Plain.name)!.raw]) {
     const parts = target as unknown as ProcessingWorker;
     const call = parts.processFn;
     parts.processFn = (job, token) => {
