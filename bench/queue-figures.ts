@@ -1,7 +1,7 @@
 // Queues against plain BullMQ in one interleaved run: adds, processing, and fairness between tenants. Started
 // by hand, with a built library:
 //   SWC_NODE_PROJECT=bench/tsconfig.json node --expose-gc --import @swc-node/register/esm-register bench/queue-figures.ts
-// --rounds <n> (default 40 for adds, 25 for processing), --scale <share> (default 1), --only fairness|adds|processing.
+// --rounds <n> (default 40 for adds, 100 for processing), --scale <share> (default 1), --only hooks|wrapper|fairness|adds|processing.
 //
 // What a difference of a few microseconds needs: many short measurements instead of a few long ones. In each round
 // every variant runs once, in turns, within a fraction of a second of the others, so that what the machine does meanwhile
@@ -10,18 +10,25 @@
 // collection before each measurement would throw away what the compiler knows and cost twice what is measured.
 import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
-import { NestFactory } from '@nestjs/core';
-import { Queue, Worker } from 'bullmq';
-import { ConnectionRegistry, RedisModule } from '../dist/index.js';
-import {
-  defineQueue,
-  OnJob,
-  QueueModule,
-  QueueProcessor,
-  QueueService,
-  type QueueContract,
-} from '../dist/queue/index.js';
+import { Queue } from 'bullmq';
+import { ConnectionRegistry } from '../dist/index.js';
+import { QueueService, type QueueContract } from '../dist/queue/index.js';
 import { startNative } from '../test/support/servers.js';
+import { hooks, processing, wrapper } from './lib/queue-processing.js';
+import {
+  DATA,
+  difference,
+  Fair,
+  figures,
+  lanes,
+  LANES,
+  Plain,
+  ratio,
+  Runner,
+  start,
+  WARM_UP,
+  type Figures,
+} from './lib/queue-setup.js';
 import { ServerMeter } from './lib/server-meter.js';
 import { percentile, spread } from './lib/statistics.js';
 
@@ -29,75 +36,8 @@ const { values: flags } = parseArgs({
   options: { rounds: { type: 'string' }, scale: { type: 'string' }, only: { type: 'string' } },
 });
 const ADD_ROUNDS = Number(flags.rounds ?? 40);
-const PROCESSING_ROUNDS = Number(flags.rounds ?? 25);
 const SCALE = Number(flags.scale ?? 1);
-const LANES = 100;
-/** Rounds that do not count: the compiler is at work. */
-const WARM_UP = 3;
-const DATA = { to: 'ada@example.org', template: 'welcome', locale: 'en', ids: [1, 2, 3] };
-
-/** A schema that lets everything pass: what a check costs is the business of its library. */
-const anything = {
-  '~standard': { version: 1 as const, vendor: 'bench', validate: (value: unknown) => ({ value }) },
-};
-const jobs = { work: { data: anything, result: anything } };
-const Plain = defineQueue('bench__plain', { jobs });
-const Fair = defineQueue('bench__fair', { jobs, fair: true });
-
-const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
-class Root {}
-
-/** Runs jobs of both queues; what a job does is set from outside. */
-class Runner {
-  work: (tenantId: string | null, data: unknown) => unknown = () => undefined;
-}
-const descriptor: PropertyDescriptor = {
-  value(this: Runner, data: unknown, context: { tenantId: string | null }) {
-    return this.work(context.tenantId, data);
-  },
-};
-Object.defineProperty(Runner.prototype, 'handle', descriptor);
-OnJob('work')(Runner.prototype, 'handle', descriptor);
-QueueProcessor([Plain, Fair] as never, { concurrency: 50 })(Runner as never);
-
-async function start(url: string, role: 'producer' | 'worker' | 'both', runner?: Runner, concurrency = 50) {
-  class Configured extends Runner {}
-  QueueProcessor([Plain, Fair] as never, { concurrency })(Configured as never);
-  const root = {
-    module: Root,
-    imports: [
-      RedisModule.forRoot({ app: 'bench', env: {}, url, connections: { floor: { url } }, logger: silent }),
-      QueueModule.forRoot({ role, sweepInterval: null }),
-      QueueModule.forFeature([Plain, Fair]),
-    ],
-    providers: runner
-      ? [
-          {
-            provide: Configured,
-            useFactory: () => Object.setPrototypeOf(runner, Configured.prototype) as Runner,
-          },
-        ]
-      : [],
-  };
-  return NestFactory.createApplicationContext(root, { logger: false });
-}
-
-async function lanes(count: number, run: (index: number) => Promise<unknown>): Promise<void> {
-  let next = 0;
-  await Promise.all(
-    Array.from({ length: LANES }, async () => {
-      while (next < count) await run(next++);
-    }),
-  );
-}
-
-interface Figures {
-  clientUs: number[];
-  serverUs: number[];
-  perSecond: number[];
-  roundTrips: number[];
-}
-const figures = (): Figures => ({ clientUs: [], serverUs: [], perSecond: [], roundTrips: [] });
+const SIZE = { count: Math.ceil(1000 * SCALE), rounds: Number(flags.rounds ?? 100) };
 
 async function measured(into: Figures, meter: ServerMeter, count: number, work: () => Promise<void>) {
   const { result, counters } = await meter.during(async () => {
@@ -124,17 +64,6 @@ function show(title: string, all: ReadonlyMap<string, Figures>): void {
     ];
     console.log(`  ${name.padEnd(34)} ${parts.join('   ')}`);
   }
-}
-
-/** Median over rounds of the difference within a round, and its standard error. */
-function difference(a: readonly number[], b: readonly number[]): string {
-  const { median, p25, p75 } = spread(a.map((value, index) => value - b[index]!));
-  // For a bell curve, 1.349 standard deviations lie between the quartiles; a median errs 1.253 times a mean.
-  const error = ((p75 - p25) / 1.349) * (1.253 / Math.sqrt(a.length));
-  return `${median.toFixed(2)} (+-${error.toFixed(2)})`;
-}
-function ratio(a: readonly number[], b: readonly number[]): string {
-  return spread(a.map((value, index) => value / b[index]!)).median.toFixed(3);
 }
 
 async function adds(url: string, meter: ServerMeter): Promise<void> {
@@ -191,113 +120,6 @@ async function adds(url: string, meter: ServerMeter): Promise<void> {
   }
   await plain.close();
   await app.close();
-}
-
-/** CPU and time from the first job's start to the last one's. All workers live throughout; a paused queue is filled. */
-async function processing(url: string, meter: ServerMeter): Promise<void> {
-  const count = Math.ceil(2000 * SCALE);
-  const runner = new Runner();
-  const app = await start(url, 'both', runner);
-  const queues = app.get(QueueService);
-  const { prefix, defaultJobOptions } = queues.producer(Plain).raw.opts;
-  const floor = app.get(ConnectionRegistry);
-  const base = new Queue('bench__bases', {
-    connection: floor.client('floor', 'producer'),
-    prefix: prefix!.replace(Plain.name, 'bench__bases'),
-    defaultJobOptions,
-  });
-  let tick = (): void => undefined;
-  runner.work = () => tick();
-  const worker = new Worker(base.name, async () => tick(), {
-    connection: floor.client('floor', 'worker'),
-    prefix: base.opts.prefix!,
-    concurrency: 50,
-    skipVersionCheck: true,
-    removeOnComplete: { age: 86_400 },
-    removeOnFail: { age: 604_800 },
-  });
-  for (const part of [base, worker]) part.on('error', () => undefined);
-  const typed = (queue: QueueContract) => {
-    const producer = queues.producer(queue);
-    return { raw: producer.raw, add: (n: number) => producer.add('work', DATA, { tenantId: `t${n % 50}` }) };
-  };
-  const bases = {
-    raw: base,
-    add: (n: number) => {
-      const data = { rednest: 1, tenantId: `t${n % 50}`, data: DATA };
-      return base.add('work', data, { jobId: `${base.name}.${randomUUID()}` });
-    },
-  };
-  const variants = [
-    ['bullmq worker', bases],
-    ['rednest worker', typed(Plain)],
-    ['rednest worker, fair queue', typed(Fair)],
-    ['bullmq worker (again)', bases],
-  ] as const;
-  const all = new Map(variants.map(([name]) => [name as string, figures()]));
-  for (let round = -WARM_UP; round < PROCESSING_ROUNDS; round += 1) {
-    for (let turn = 0; turn < variants.length; turn += 1) {
-      const [name, { raw, add }] = variants[(round + WARM_UP + turn) % variants.length]!;
-      await meter.clear();
-      await raw.pause();
-      await lanes(count, add);
-      const watch = stopwatch(count);
-      tick = watch.tick;
-      await raw.resume();
-      const sample = await watch.done;
-      await drained(raw);
-      if (round < 0) continue;
-      const into = all.get(name)!;
-      into.clientUs.push(sample.us / count);
-      into.perSecond.push((count / sample.ms) * 1000);
-    }
-  }
-  console.log(`\nProcessing, concurrency 50, no-op, ${count} per measurement, ${PROCESSING_ROUNDS} rounds`);
-  for (const [name, { clientUs, perSecond }] of all) {
-    console.log(
-      `  ${name.padEnd(34)} client ${spread(clientUs).median} us   ${Math.round(spread(perSecond).median)}/s`,
-    );
-  }
-  const [floorOf, ours, fair, again] = [...all.values()];
-  console.log(
-    `  rednest - bullmq:             client ${difference(ours!.clientUs, floorOf!.clientUs)} us per job`,
-  );
-  console.log(
-    `  bullmq - bullmq (A/A):        client ${difference(again!.clientUs, floorOf!.clientUs)} us per job`,
-  );
-  console.log(`  fair / not fair:              jobs/s ${ratio(fair!.perSecond, ours!.perSecond)}`);
-  await worker.close();
-  await base.close();
-  await app.close();
-}
-
-async function drained(queue: Queue): Promise<void> {
-  while ((await queue.getActiveCount()) > 0) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
-interface Interval {
-  us: number;
-  ms: number;
-}
-
-/** Counts jobs, and measures between the first and the last. */
-function stopwatch(count: number): { tick: () => void; done: Promise<Interval> } {
-  let seen = 0;
-  let cpu = process.cpuUsage();
-  let startedMs = 0;
-  let finish = (_interval: Interval): void => undefined;
-  const done = new Promise<Interval>((resolve) => (finish = resolve));
-  const tick = (): void => {
-    seen += 1;
-    if (seen === 1) {
-      cpu = process.cpuUsage();
-      startedMs = performance.now();
-    }
-    if (seen < count) return;
-    const { user, system } = process.cpuUsage(cpu);
-    finish({ us: user + system, ms: performance.now() - startedMs });
-  };
-  return { tick, done };
 }
 
 /** 3000 jobs of one tenant, then 30 of another; 10 at a time, 5 ms each. Medians of three runs. */
@@ -365,8 +187,9 @@ async function backlog(url: string, meter: ServerMeter, queue: QueueContract) {
 const server = await startNative();
 const meter = await ServerMeter.connect(server.url);
 try {
-  for (const [name, section] of Object.entries({ fairness, adds, processing })) {
-    if (flags.only === undefined || flags.only === name) await section(server.url, meter);
+  // The first of them before anything else uses an AsyncLocalStorage.
+  for (const [name, section] of Object.entries({ hooks, wrapper, fairness, adds, processing })) {
+    if (flags.only === undefined || flags.only === name) await section(server.url, meter, SIZE);
   }
 } finally {
   meter.close();

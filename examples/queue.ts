@@ -87,4 +87,5 @@ console.log(`reminded twice: deduplicated ${first.deduplicated}, then ${second.d
 console.log('seen by another tenant:', await queues.find(jobId, 'evil'));
 await drain(queues, Mail);
 console.log('completed:', (await completed(queues, Mail, 'send')).length);
+console.log('added:', queues.stats()[0]?.counts.added);
 await app.close();

@@ -84,7 +84,8 @@ export interface QueueDiagnostic {
   /**
    * What happened. `deduplicated`: the notification had a job already. `failed`: one attempt did,
    * `dead`: the last one, `postponed`: the job waits because a limit was reached, `stalled`: its worker
-   * gave no sign of life. `peeked`, `replayed` and `discarded` are about dead jobs, `swept` about ended
+   * gave no sign of life. `drained`: a worker that had jobs got no further one: none waits, or the queue is paused.
+   * `peeked`, `replayed` and `discarded` are about dead jobs, `swept` about ended
    * ones that were kept long enough. `fairness-exhausted`: tenants are served first come, first served.
    */
   event:
@@ -112,6 +113,8 @@ export interface QueueDiagnostic {
   jobId?: string;
   /** Tenant of the job, where it has one. */
   tenantId?: string;
+  /** How often it happened in this queue and process since the start, this time included. */
+  total: number;
   /** How many jobs it is about; absent for one. */
   count?: number;
   /** How long the attempt took, for `completed` and `failed`; how long the job waits, for `postponed`. Milliseconds. */

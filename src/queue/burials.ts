@@ -1,9 +1,9 @@
 import type { Job, Queue } from 'bullmq';
-import { DIAGNOSTICS, DiagnosticsPublisher, type QueueDiagnostic } from '../common/index.js';
 import type { RedisExecutor } from '../redis/index.js';
 import { releaseKey, toDeadLetter } from './dead-job.js';
 import type { Processor } from './processor.js';
 import type { QueueName } from './queue-name.js';
+import type { QueueRecorder } from './queue-recorder.js';
 import { CLAIM_BURIAL } from './queue.scripts.js';
 
 /** @internal Field of a job's hash: who tells that it is dead, or that it was told. */
@@ -24,6 +24,7 @@ export interface BurialsInit {
   queue: Queue;
   processor: Processor;
   executor: RedisExecutor;
+  recorder: QueueRecorder;
   report: (error: Error) => void;
 }
 
@@ -33,8 +34,6 @@ export interface BurialsInit {
  * a crash left out is made up.
  */
 export class Burials {
-  private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
-
   constructor(private readonly init: BurialsInit) {}
 
   /** Does it for a job that this process gave up. Never rejects; what fails is made up by {@link lookBack}. */
@@ -88,14 +87,9 @@ export class Burials {
   }
 
   private async tell(job: Job, reason: string): Promise<void> {
-    const { name, processor, executor } = this.init;
+    const { name, processor, executor, recorder } = this.init;
     if (await releaseKey(job, executor)) {
-      this.diagnostics.publish(() => ({
-        event: 'released',
-        queue: name,
-        jobName: job.name,
-        jobId: job.id ?? '',
-      }));
+      recorder.record('released', () => ({ jobName: job.name, jobId: job.id ?? '' }));
     }
     if (processor.mourns) await processor.mourn(toDeadLetter(name, job, reason));
     await this.claim(job.id!, 0);

@@ -1,11 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { Job } from 'bullmq';
-import {
-  ConfigurationError,
-  DIAGNOSTICS,
-  DiagnosticsPublisher,
-  type QueueDiagnostic,
-} from '../common/index.js';
+import { ConfigurationError } from '../common/index.js';
 import { TOLD_FIELD } from './burials.js';
 import { toDeadLetter } from './dead-job.js';
 import type { QueueContract } from './queue-contract.js';
@@ -49,8 +44,6 @@ const PAGE = 100;
  */
 @Injectable()
 export class DeadLetters {
-  private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
-
   constructor(private readonly queues: QueueService) {}
 
   /**
@@ -68,7 +61,7 @@ export class DeadLetters {
     for await (const job of this.matching(producer, filter, filter.limit ?? 20)) {
       letters.push(toDeadLetter(producer.name, job));
     }
-    this.publish('peeked', producer.name, letters.length);
+    record(producer, 'peeked', letters.length);
     return letters;
   }
 
@@ -89,7 +82,7 @@ export class DeadLetters {
       if (count > 0) await pause(1000 / rate, signal);
       if (await this.putBack(producer, job)) count += 1;
     }
-    this.publish('replayed', producer.name, count);
+    record(producer, 'replayed', count);
     return count;
   }
 
@@ -113,7 +106,7 @@ export class DeadLetters {
       );
       if (removed) count += 1;
     }
-    this.publish('discarded', producer.name, count);
+    record(producer, 'discarded', count);
     return count;
   }
 
@@ -169,10 +162,10 @@ export class DeadLetters {
   private producer(queue: QueueName | QueueContract): QueueProducer {
     return this.queues.producer(typeof queue === 'string' ? queue : queue.name);
   }
+}
 
-  private publish(event: 'peeked' | 'replayed' | 'discarded', queue: QueueName, count: number): void {
-    this.diagnostics.publish(() => ({ event, queue, count }));
-  }
+function record(producer: QueueProducer, event: 'peeked' | 'replayed' | 'discarded', count: number): void {
+  producer.recorder.record(event, () => ({ count }), count);
 }
 
 function matches(letter: DeadLetter, { jobIds, jobName, tenantId, where }: DeadLetterFilter): boolean {

@@ -33,6 +33,7 @@ export {
   type OnceResult,
   type OnFinalFailure,
 } from './queue-producer.js';
+export type { QueueCounts, QueueStats } from './queue-recorder.js';
 export type { QueueSettings } from './queue-settings.js';
 export { completed, drain, type CompletedJob } from './queue-testing.js';
 export {

@@ -1,8 +1,10 @@
-import type { Job } from 'bullmq';
+import { UnrecoverableError, type Job } from 'bullmq';
 import { describe, expect, it } from '@jest/globals';
 import { JobDispatcher } from './job-dispatcher.js';
 import { envelope } from './job-envelope.js';
+import { defineQueue } from './queue-contract.js';
 import { OnJob, type JobContext } from './queue.decorators.js';
+import { JobValidationError } from './queue.errors.js';
 
 const { signal } = new AbortController();
 
@@ -49,19 +51,106 @@ describe('JobDispatcher', () => {
     ]);
   });
 
-  it('turns a throw into a rejection', async () => {
-    await expect(new JobDispatcher(new Processor()).dispatch(job('fail'), { signal })).rejects.toThrow(
-      'at once',
-    );
+  it('makes no promise for a handler that makes none', () => {
+    const dispatcher = new JobDispatcher(new Processor());
+
+    expect(dispatcher.dispatch(job('send'), { signal })).toEqual(['processor', 1, 't1']);
+    expect(() => dispatcher.dispatch(job('fail'), { signal })).toThrow('at once');
+  });
+
+  describe('with a contract', () => {
+    const text = (late: boolean) => ({
+      '~standard': {
+        version: 1 as const,
+        vendor: 'test',
+        validate: (value: unknown) => {
+          const result =
+            typeof value === 'string' ? { value: `${value}!` } : { issues: [{ message: 'no text' }] };
+          return late ? Promise.resolve(result) : result;
+        },
+      },
+    });
+    const echo = (answer: (data: unknown) => unknown) => {
+      class Echo {
+        @OnJob('echo')
+        echo(data: unknown): unknown {
+          return answer(data);
+        }
+      }
+      return new JobDispatcher(new Echo());
+    };
+    const contract = (late: { data: boolean; result: boolean }) =>
+      defineQueue('mail__out', { jobs: { echo: { data: text(late.data), result: text(late.result) } } });
+    const each = [
+      { data: false, result: false, handler: false },
+      { data: true, result: false, handler: false },
+      { data: false, result: true, handler: false },
+      { data: false, result: false, handler: true },
+      { data: true, result: true, handler: true },
+    ];
+
+    it.each(each)('checks both ends, and waits only where it has to: %p', async ({ handler, ...late }) => {
+      const dispatcher = echo((data) => (handler ? Promise.resolve(data) : data));
+      const answer = dispatcher.dispatch(job('echo', envelope('a', 't1')), { signal }, contract(late));
+
+      expect(answer instanceof Promise).toBe(handler || late.data || late.result);
+      expect(await answer).toBe('a!!');
+    });
+
+    it.each(each)('fails a job for good that does not match: %p', async ({ handler, ...late }) => {
+      const run = (data: unknown, answer: unknown) => async () =>
+        echo(() => (handler ? Promise.resolve(answer) : answer)).dispatch(
+          job('echo', envelope(data, 't1')),
+          { signal },
+          contract(late),
+        );
+
+      const failure = { name: 'UnrecoverableError' };
+      await expect(run(1, 'a')()).rejects.toMatchObject(failure);
+      await expect(run('a', 1)()).rejects.toMatchObject(failure);
+    });
+
+    it('lets an error of the handler through, whatever it is', async () => {
+      const fail = (error: Error, late: boolean) =>
+        echo(() => {
+          if (late) return Promise.reject(error);
+          throw error;
+        });
+      const error = new JobValidationError('mail__out', 'other', 'data', ['to']);
+
+      for (const late of [true, false]) {
+        const run = async () =>
+          fail(error, late).dispatch(
+            job('echo', envelope('a', 't1')),
+            { signal },
+            contract({ data: false, result: false }),
+          );
+        await expect(run()).rejects.toBe(error);
+      }
+    });
+
+    it('waits for what is like a promise', async () => {
+      // oxlint-disable-next-line unicorn/no-thenable -- what a query builder gives
+      const builder = { then: (resolve: (value: string) => void) => resolve('b') };
+      const dispatcher = echo(() => builder);
+
+      const answer = dispatcher.dispatch(
+        job('echo', envelope('a', 't1')),
+        { signal },
+        contract({ data: false, result: false }),
+      );
+
+      expect(await answer).toBe('b!');
+    });
   });
 
   it.each(['other', 'plain', 'constructor', '__proto__', 'toString', '', '*'])(
     'fails job %p for good when nobody takes it',
-    async (name) => {
-      const dispatched = new JobDispatcher(new Processor()).dispatch(job(name), { signal });
+    (name) => {
+      const dispatch = () => new JobDispatcher(new Processor()).dispatch(job(name), { signal });
 
-      await expect(dispatched).rejects.toMatchObject({ name: 'UnrecoverableError' });
-      await expect(dispatched).rejects.toThrow(`no handler for job "${name}"`);
+      expect(dispatch).toThrow(UnrecoverableError);
+      expect(dispatch).toThrow(`no handler for job "${name}"`);
     },
   );
 

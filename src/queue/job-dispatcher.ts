@@ -8,6 +8,7 @@ import { QueueContext } from './queue-context.js';
 import type { QueueContract } from './queue-contract.js';
 import { ANY_JOB, ON_JOB, type JobContext } from './queue.decorators.js';
 import { JobValidationError, UnhandledJobError } from './queue.errors.js';
+import { goOn } from './thenable.js';
 
 type Handler = (data: unknown, context: JobContext) => unknown;
 
@@ -72,10 +73,12 @@ export class JobDispatcher {
   }
 
   /**
-   * Runs the handler of the job's name; with a contract, checks payload and result. There is one of these per job:
-   * it waits for the handler, and for schemas only where they are asynchronous.
+   * Runs the handler of the job's name; with a contract, checks payload and result. Its answer is a promise only
+   * where the handler or a schema gives one: this runs once per job.
+   *
+   * @throws what the handler throws, and `UnrecoverableError` where another attempt would end the same way
    */
-  async dispatch(job: Job, control: Pick<JobContext, 'signal'>, contract?: QueueContract): Promise<unknown> {
+  dispatch(job: Job, control: Pick<JobContext, 'signal'>, contract?: QueueContract): unknown {
     const handler = this.handlers.get(job.name) ?? this.handlers.get(ANY_JOB);
     if (!handler) {
       throw new UnrecoverableError(new UnhandledJobError(job.queueName, job.name).message);
@@ -84,11 +87,11 @@ export class JobDispatcher {
     const context = new RunningJob(job, tenantId, control);
     const scope = trace === undefined ? { tenantId } : { tenantId, ...trace };
     const schemas = contract && Object.hasOwn(contract.jobs, job.name) ? contract.jobs[job.name] : undefined;
-    if (!schemas) return this.context.run(scope, () => handler(data, context));
-    const checked = checkForGood(schemas.data, data, partOf(job, 'data'));
-    const payload = checked instanceof Promise ? await checked : checked;
-    const result = await this.context.run(scope, () => handler(payload, context));
-    return schemas.result ? checkForGood(schemas.result, result, partOf(job, 'result')) : result;
+    const handle = (payload: unknown): unknown => this.context.run(scope, () => handler(payload, context));
+    if (!schemas) return handle(data);
+    const answer = goOn(checkForGood(schemas.data, data, partOf(job, 'data')), handle);
+    const { result } = schemas;
+    return result ? goOn(answer, (value) => checkForGood(result, value, partOf(job, 'result'))) : answer;
   }
 }
 

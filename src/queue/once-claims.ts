@@ -1,10 +1,4 @@
-import {
-  DIAGNOSTICS,
-  DiagnosticsPublisher,
-  jsonCodec,
-  type Duration,
-  type QueueDiagnostic,
-} from '../common/index.js';
+import { jsonCodec, type Duration } from '../common/index.js';
 import type { RedisExecutor } from '../redis/index.js';
 import { toQueueError } from './queue-failure.js';
 import type { OnceResult, OnFinalFailure, QueueProducer } from './queue-producer.js';
@@ -47,8 +41,6 @@ export interface OnceClaimsInit {
 
 /** Claims of notifications that are sent once, whichever queue they go to. */
 export class OnceClaims {
-  private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
-
   constructor(private readonly init: OnceClaimsInit) {}
 
   /** Adds the job, finishes the add of a caller that crashed, or tells which job there is. */
@@ -71,13 +63,7 @@ export class OnceClaims {
       await this.enqueue(key, held ?? mine, tenantId);
     }
     if (!held) return { jobId, deduplicated: false };
-    this.diagnostics.publish(() => ({
-      event: 'deduplicated',
-      queue,
-      jobName,
-      jobId: held.jobId,
-      tenantId,
-    }));
+    producer.recorder.record('deduplicated', () => ({ jobName, jobId: held.jobId, tenantId }));
     return { jobId: held.jobId, deduplicated: true };
   }
 

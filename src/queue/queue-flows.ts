@@ -1,8 +1,10 @@
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { FlowProducer, type FlowJob, type JobNode } from 'bullmq';
 import { ConnectionRegistry } from '../redis/index.js';
+import { openEnvelope } from './job-envelope.js';
 import type { JobInput, JobName, QueueContract } from './queue-contract.js';
 import { toQueueError } from './queue-failure.js';
+import type { QueueName } from './queue-name.js';
 import { defaultJobOptions } from './queue-settings.js';
 import { bullPrefix } from './queue.keyspace.js';
 import type { ResolvedQueueOptions } from './queue.options.js';
@@ -64,10 +66,13 @@ export class QueueFlows implements OnApplicationShutdown {
     const tree = await this.toJob(flow);
     const executor = this.registry.executor(this.options.connection, 'producer');
     try {
-      return await executor.run('queue.flow.add', () => this.flows().add(tree), {
+      const added = await executor.run('queue.flow.add', () => this.flows().add(tree), {
         deadlineMs: this.options.addTimeoutMs,
       });
+      this.record('added', tree);
+      return added;
     } catch (error) {
+      this.record('add-failed', tree);
       throw toQueueError(flow.queue.name, error);
     }
   }
@@ -94,6 +99,20 @@ export class QueueFlows implements OnApplicationShutdown {
       },
       children: await Promise.all(children.map((child) => this.toJob(child))),
     };
+  }
+
+  /** One event per job of the flow, each in its queue. */
+  private record(
+    event: 'added' | 'add-failed',
+    { queueName, name, data, opts, children = [] }: FlowJob,
+  ): void {
+    const { tenantId } = openEnvelope(data);
+    this.queues.producer(queueName as QueueName).recorder.record(event, () => ({
+      jobName: name,
+      ...(opts?.jobId === undefined ? {} : { jobId: opts.jobId }),
+      ...(tenantId === null ? {} : { tenantId }),
+    }));
+    for (const child of children) this.record(event, child);
   }
 
   private flows(): FlowProducer {

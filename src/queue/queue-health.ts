@@ -23,6 +23,8 @@ export interface QueueHealth {
   readonly status: 'up' | 'degraded' | 'down';
   /** Why it is not `up`. */
   readonly reason?: string;
+  /** Whether Redis answered for it; where it did not, the numbers are 0. */
+  readonly ready: boolean;
   /** Whether somebody paused it, for the whole fleet. */
   readonly paused: boolean;
   /** Jobs that could run now. */
@@ -93,6 +95,7 @@ interface Bounds {
 }
 
 const NOTHING: Facts = Object.freeze({
+  ready: false,
   paused: false,
   waiting: 0,
   active: 0,
@@ -122,6 +125,7 @@ async function read(producer: QueueProducer): Promise<Facts> {
   );
   const [waiting, active, delayed, failed, failedLast5Min, paused, workers, nowMs] = reply.map(Number);
   return {
+    ready: true,
     paused: paused === 1,
     waiting: waiting!,
     active: active!,

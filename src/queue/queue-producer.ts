@@ -1,12 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { JobsOptions, Queue } from 'bullmq';
-import {
-  DIAGNOSTICS,
-  DiagnosticsPublisher,
-  escapeKeyPart,
-  type Duration,
-  type QueueDiagnostic,
-} from '../common/index.js';
+import { escapeKeyPart, type Duration, type QueueDiagnostic } from '../common/index.js';
 import type { CallOptions, LuaScript, RedisClient, RedisExecutor, ScriptArguments } from '../redis/index.js';
 import { insertJob, type Inserted, type Insertion } from './job-insert.js';
 import { JobIntake } from './job-intake.js';
@@ -15,6 +9,7 @@ import type { QueueContext } from './queue-context.js';
 import type { JobInput, JobName, QueueContract } from './queue-contract.js';
 import { toQueueError } from './queue-failure.js';
 import type { QueueName } from './queue-name.js';
+import type { QueueRecorder } from './queue-recorder.js';
 import type { QueueSettings } from './queue-settings.js';
 
 /** Options of {@link QueueProducer.add}. */
@@ -62,6 +57,7 @@ export interface QueueProducerInit {
   executor: RedisExecutor;
   addTimeoutMs: number;
   context: QueueContext;
+  recorder: QueueRecorder;
 }
 
 type InsertOptions = JobsOptions & { jobId: string };
@@ -72,8 +68,6 @@ type InsertOptions = JobsOptions & { jobId: string };
  * only, and checks their payloads.
  */
 export class QueueProducer<C extends QueueContract = QueueContract> {
-  private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
-
   /** Every call may be sent again: reads are harmless, and adds carry the id of their job. */
   private readonly callOptions: Readonly<CallOptions>;
 
@@ -105,6 +99,11 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
   /** How long ended jobs are kept, attempts and back-off. */
   get settings(): QueueSettings {
     return this.init.settings;
+  }
+
+  /** @internal Counts what happens in the queue. */
+  get recorder(): QueueRecorder {
+    return this.init.recorder;
   }
 
   /** The BullMQ queue, for everything this class does not cover. */
@@ -249,15 +248,23 @@ export class QueueProducer<C extends QueueContract = QueueContract> {
         this.callOptions,
       );
     } catch (error) {
-      this.publish('add-failed', jobName, jobId);
+      this.record('add-failed', jobName, jobId, owner);
       throw toQueueError(this.name, error);
     }
-    if (inserted.exhausted) this.publish('fairness-exhausted', jobName, inserted.jobId);
-    this.publish(inserted.jobId === jobId ? 'added' : 'deduplicated', jobName, inserted.jobId);
+    if (inserted.exhausted) this.record('fairness-exhausted', jobName, inserted.jobId, owner);
+    this.record(inserted.jobId === jobId ? 'added' : 'deduplicated', jobName, inserted.jobId, owner);
     return inserted.jobId;
   }
 
-  private publish(event: QueueDiagnostic['event'], jobName: string, jobId: string): void {
-    this.diagnostics.publish(() => ({ event, queue: this.name, jobName, jobId }));
+  private record(
+    event: QueueDiagnostic['event'],
+    jobName: string,
+    jobId: string,
+    tenantId: string | null,
+  ): void {
+    const { recorder } = this;
+    recorder.count(event);
+    if (!recorder.isHeard) return;
+    recorder.publish(event, { jobName, jobId, ...(tenantId === null ? {} : { tenantId }) });
   }
 }

@@ -1,14 +1,16 @@
 import { Worker, type Job } from 'bullmq';
 import type { Telemetry } from 'bullmq';
-import { DIAGNOSTICS, DiagnosticsPublisher, type QueueDiagnostic } from '../common/index.js';
+import type { QueueDiagnostic } from '../common/index.js';
 import type { ManagedConnection, RedisExecutor } from '../redis/index.js';
 import { NO_TURN } from './fair-tags.js';
 import { FairTurns } from './fair-turns.js';
 import type { JobDispatcher } from './job-dispatcher.js';
-import { openEnvelope } from './job-envelope.js';
 import { postpone, retryAfterOf } from './postponement.js';
+import { jobDetails, type QueueRecorder } from './queue-recorder.js';
 import type { QueueSettings } from './queue-settings.js';
 import { SWEEP_JOB } from './retention-sweep.js';
+import { RunningJobs, type JobRun } from './running-jobs.js';
+import { isThenable } from './thenable.js';
 
 /** Constructor arguments of {@link QueueWorker}. */
 export interface QueueWorkerInit {
@@ -22,6 +24,7 @@ export interface QueueWorkerInit {
   maxStalled: number;
   telemetry: Telemetry | undefined;
   dispatcher: JobDispatcher;
+  recorder: QueueRecorder;
   /** Removes ended jobs that were kept long enough. */
   sweep: () => Promise<number>;
   /** Told about jobs that failed for good; never rejects. */
@@ -42,15 +45,14 @@ const CLOSE_MS = 3_000;
 /** One BullMQ worker: runs jobs through a dispatcher, and ends without cutting the ones that run. */
 export class QueueWorker {
   private readonly worker: Worker;
-  private readonly running = new Set<JobControl>();
-  private idle: (() => void) | undefined;
+  private readonly running = new RunningJobs();
   private readonly turns: FairTurns | undefined;
   private readonly burials = new Set<Promise<void>>();
-  private readonly diagnostics = new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue);
+  private hadJobs = false;
 
   constructor(private readonly init: QueueWorkerInit) {
     const { settings, connection, telemetry } = init;
-    this.worker = new Worker(settings.name, (job, token) => this.process(job, token), {
+    this.worker = new Worker(settings.name, (job, token) => this.process(job, token) as Promise<unknown>, {
       connection: connection.client,
       prefix: init.prefix,
       concurrency: init.concurrency,
@@ -68,10 +70,12 @@ export class QueueWorker {
       ...(telemetry === undefined ? {} : { telemetry }),
     });
     Object.defineProperty(this.worker.getBackend(), 'maximumBlockTimeout', { value: LONGEST_WAIT_S });
+    this.letChecksEnd();
     this.worker.on('error', (error) => this.onError(error));
-    this.worker.on('completed', (job) => this.publish('completed', job));
+    this.worker.on('completed', (job) => this.record('completed', job));
     this.worker.on('failed', (job, error) => this.onFailed(job, error));
-    this.worker.on('stalled', (jobId) => this.publish('stalled', { id: jobId }));
+    this.worker.on('stalled', (jobId) => this.record('stalled', { id: jobId }));
+    this.worker.on('drained', () => this.onDrained());
     this.worker.on('lockRenewalFailed', (jobIds) => this.onLocksLost(jobIds));
     const fair = settings.contract?.fair;
     if (fair) {
@@ -94,7 +98,7 @@ export class QueueWorker {
 
   /** Aborts the signals of the running jobs. */
   cancel(): void {
-    for (const run of this.running) run.abort();
+    this.running.abort();
   }
 
   /**
@@ -117,7 +121,7 @@ export class QueueWorker {
       // Once the connection is back, a worker that was not told otherwise would go on fetching.
       await this.worker.pause(true);
       this.dropFetch();
-      while (this.running.size > 0) await new Promise<void>((resolve) => (this.idle = resolve));
+      await this.running.idle();
       await this.worker.close(!this.init.connection.isReady);
     }
   }
@@ -154,40 +158,62 @@ export class QueueWorker {
     parts.stalledCheckStopper?.();
   }
 
-  private async process(job: Job, token: string | undefined): Promise<unknown> {
+  /**
+   * Runs a job. Everything up to the handler's answer happens at once, and only a handler that gives a promise
+   * costs one here: with an `AsyncLocalStorage` in the process, promises are what is dear.
+   */
+  private process(job: Job, token: string | undefined): unknown {
     if (job.name === SWEEP_JOB) return this.init.sweep();
     this.turns?.look();
-    this.publish('started', job);
+    this.hadJobs = true;
+    this.record('started', job);
     const { dispatcher, settings } = this.init;
-    const run = new JobControl(job.id!);
-    this.running.add(run);
+    const run = this.running.begin(job.id!);
+    let answer: unknown;
     try {
-      return await dispatcher.dispatch(job, run, settings.contract);
+      answer = dispatcher.dispatch(job, run, settings.contract);
     } catch (error) {
-      const waitMs = retryAfterOf(error);
-      if (waitMs === undefined) throw error;
-      const postponed = await postpone(
-        this.init.connection.client,
-        this.worker.toKey(job.id!),
-        job,
-        token,
-        waitMs,
-        this.turns && { priority: NO_TURN },
-      );
-      if (!postponed) throw error;
-      this.publish('postponed', job, waitMs);
-      throw postponed;
-    } finally {
-      this.running.delete(run);
-      if (this.running.size === 0) this.idle?.();
+      return this.giveUp(run, job, token, error);
     }
+    if (!isThenable(answer)) return this.end(run, answer);
+    return Promise.resolve(answer).then(
+      (value) => this.end(run, value),
+      (error: unknown) => this.giveUp(run, job, token, error),
+    );
+  }
+
+  private end<T>(run: JobRun, value: T): T {
+    this.running.end(run);
+    return value;
+  }
+
+  /** A limit that was reached puts the job off; any other error fails the attempt. */
+  private giveUp(run: JobRun, job: Job, token: string | undefined, error: unknown): Promise<never> {
+    const waitMs = retryAfterOf(error);
+    if (waitMs !== undefined) {
+      return this.putOff(job, token, waitMs, error).finally(() => this.running.end(run));
+    }
+    this.running.end(run);
+    throw error;
+  }
+
+  private async putOff(job: Job, token: string | undefined, waitMs: number, error: unknown): Promise<never> {
+    const postponed = await postpone(
+      this.init.connection.client,
+      this.worker.toKey(job.id!),
+      job,
+      token,
+      waitMs,
+      this.turns && { priority: NO_TURN },
+    );
+    if (!postponed) throw error;
+    this.record('postponed', job, waitMs);
+    throw postponed;
   }
 
   /** Another worker may have the job by now; what this one still does would be done twice. */
   private onLocksLost(jobIds: readonly string[]): void {
-    for (const run of this.running) {
-      if (jobIds.includes(run.jobId)) run.abort();
-    }
+    this.running.abort(jobIds);
   }
 
   /**
@@ -205,12 +231,22 @@ export class QueueWorker {
     if (blockingConnection) blockingConnection.capabilities.canDoubleTimeout = true;
   }
 
+  /**
+   * After a look for stalled jobs that failed, BullMQ waits for 5 s more than between two looks, and no close ends
+   * that wait: the process would live on for it.
+   */
+  private letChecksEnd(): void {
+    const parts = this.worker as unknown as { moveStalledJobsToWait(): Promise<void> };
+    const check = parts.moveStalledJobsToWait.bind(this.worker);
+    parts.moveStalledJobsToWait = () => check().catch((error: Error) => this.onError(error));
+  }
+
   /** BullMQ says `failed` for every attempt; the last one sets the time the job ended. */
   private onFailed(job: Job | undefined, error: Error): void {
     if (job?.name === SWEEP_JOB) return;
-    this.publish('failed', job);
+    this.record('failed', job);
     if (!job?.finishedOn) return;
-    this.publish('dead', job);
+    this.record('dead', job);
     const burial = this.init.onDead(job, error.message);
     this.burials.add(burial);
     void burial.then(() => this.burials.delete(burial));
@@ -220,49 +256,20 @@ export class QueueWorker {
     if (!isConnectionError(error)) this.init.onError(this.init.settings.name, error);
   }
 
-  private publish(event: QueueDiagnostic['event'], job: Partial<Job> | undefined, waitMs?: number): void {
-    // Called several times per job, and mostly heard by nobody.
-    if (!this.diagnostics.isHeard || job?.name === SWEEP_JOB) return;
-    const elapsedMs = waitMs ?? elapsedOf(job);
-    this.diagnostics.publish(() => {
-      const tenantId = job?.data === undefined ? null : openEnvelope(job.data).tenantId;
-      return {
-        event,
-        queue: this.init.settings.name,
-        ...(job?.name === undefined ? {} : { jobName: job.name }),
-        ...(job?.id === undefined ? {} : { jobId: job.id }),
-        ...(tenantId === null ? {} : { tenantId }),
-        ...(elapsedMs === undefined || event === 'started' ? {} : { elapsedMs }),
-      };
-    });
-  }
-}
-
-/**
- * One run of a job, with its abort signal, made when somebody asks for it. A job that lost its lock may come back
- * to the same worker while its first run goes on.
- */
-class JobControl {
-  private controller: AbortController | undefined;
-  private aborted = false;
-
-  constructor(readonly jobId: string) {}
-
-  get signal(): AbortSignal {
-    this.controller ??= new AbortController();
-    if (this.aborted) this.controller.abort();
-    return this.controller.signal;
+  /** BullMQ says so at every start on an empty queue as well, and after a sweep. */
+  private onDrained(): void {
+    if (!this.hadJobs) return;
+    this.hadJobs = false;
+    this.record('drained', undefined);
   }
 
-  abort(): void {
-    this.aborted = true;
-    this.controller?.abort();
+  /** Called several times per job, and mostly heard by nobody. */
+  private record(event: QueueDiagnostic['event'], job: Partial<Job> | undefined, waitMs?: number): void {
+    if (job?.name === SWEEP_JOB) return;
+    const { recorder } = this.init;
+    recorder.count(event);
+    if (recorder.isHeard) recorder.publish(event, jobDetails(event, job, waitMs));
   }
-}
-
-function elapsedOf(job: Partial<Job> | undefined): number | undefined {
-  if (job?.processedOn === undefined || !job.finishedOn) return undefined;
-  return job.finishedOn - job.processedOn;
 }
 
 function isConnectionError(error: Error & { code?: unknown }): boolean {

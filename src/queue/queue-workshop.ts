@@ -3,6 +3,7 @@ import { ConfigurationError, redactText } from '../common/index.js';
 import { RedisCallError, type ConnectionRegistry } from '../redis/index.js';
 import { Burials } from './burials.js';
 import type { Processor } from './processor.js';
+import type { QueueRecorders } from './queue-recorder.js';
 import { QueueSchedules } from './queue-schedules.js';
 import { settingsOf, type QueueSettings } from './queue-settings.js';
 import type { QueueName } from './queue-name.js';
@@ -16,6 +17,7 @@ import { WorkerPresence, workersKey } from './worker-presence.js';
 export interface QueueWorkshopInit {
   registry: ConnectionRegistry;
   options: ResolvedQueueOptions;
+  recorders: QueueRecorders;
   /** Told about faults, with the queue they are about. */
   report: (line: string) => void;
 }
@@ -83,7 +85,8 @@ export class QueueWorkshop {
     });
     queue.on('error', () => undefined);
     this.queues.push(queue);
-    const burials = new Burials({ name, queue, processor, executor, report });
+    const recorder = this.init.recorders.of(name);
+    const burials = new Burials({ name, queue, processor, executor, recorder, report });
     const { schedules } = processor;
     const { sweepIntervalMs } = options;
     const declared = new QueueSchedules({ queue, settings, executor, schedules, sweepIntervalMs, report });
@@ -96,9 +99,12 @@ export class QueueWorkshop {
       ...processor.options,
       telemetry: options.telemetry,
       dispatcher: processor.dispatcher,
+      recorder,
       sweep: async () => {
         await burials.lookBack();
-        return sweep(queue, settings);
+        const count = await sweep(queue, settings);
+        if (count > 0) recorder.record('swept', () => ({ count }), count);
+        return count;
       },
       onDead: (job, reason) => burials.bury(job, reason),
       onError: (failed, error) => this.report(failed, error),
@@ -106,10 +112,7 @@ export class QueueWorkshop {
     this.workers.set(name, worker);
     worker.start();
     this.presence.announce(workersKey(prefix, name));
-    void declared
-      .declare()
-      .then(() => burials.lookBack())
-      .catch(report);
+    void this.prepare(declared, burials, report);
   }
 
   /** What a start has to make up, once Redis is there. A worker works meanwhile. */

@@ -17,6 +17,7 @@ import { QueueFlows } from './queue-flows.js';
 import { QueueHealthService } from './queue-health.js';
 import type { QueueName } from './queue-name.js';
 import { QueueProducer } from './queue-producer.js';
+import { QueueRecorders } from './queue-recorder.js';
 import { defaultJobOptions, settingsOf } from './queue-settings.js';
 import { bullPrefix } from './queue.keyspace.js';
 import { resolveQueueOptions, type QueueModuleOptions, type ResolvedQueueOptions } from './queue.options.js';
@@ -45,6 +46,7 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIO
   providers: [
     { provide: QUEUE_OPTIONS, useFactory: resolveQueueOptions, inject: [MODULE_OPTIONS_TOKEN] },
     QueueContext,
+    QueueRecorders,
     QueueService,
     QueueEventsService,
     QueueFlows,
@@ -55,6 +57,7 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIO
   exports: [
     QUEUE_OPTIONS,
     QueueContext,
+    QueueRecorders,
     QueueService,
     QueueEventsService,
     QueueFlows,
@@ -132,6 +135,7 @@ function producerProvider(queue: QueueName | QueueContract) {
       service: QueueService,
       registry: ConnectionRegistry,
       context: QueueContext,
+      recorders: QueueRecorders,
       options: ResolvedQueueOptions,
     ) => {
       // Errors of the shared connection are logged once by the connection itself.
@@ -139,8 +143,16 @@ function producerProvider(queue: QueueName | QueueContract) {
       const settings = settingsOf(queue, options);
       const executor = registry.executor(options.connection, 'producer');
       const { addTimeoutMs } = options;
-      return service.adopt(new QueueProducer({ settings, raw, executor, addTimeoutMs, context }));
+      const recorder = recorders.of(settings.name);
+      return service.adopt(new QueueProducer({ settings, raw, executor, addTimeoutMs, context, recorder }));
     },
-    inject: [getQueueToken(nameOf(queue)), QueueService, ConnectionRegistry, QueueContext, QUEUE_OPTIONS],
+    inject: [
+      getQueueToken(nameOf(queue)),
+      QueueService,
+      ConnectionRegistry,
+      QueueContext,
+      QueueRecorders,
+      QUEUE_OPTIONS,
+    ],
   };
 }

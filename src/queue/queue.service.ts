@@ -7,6 +7,7 @@ import { OnceClaims, type NotifyOnceOptions } from './once-claims.js';
 import { nameOf, type JobInput, type JobName, type QueueContract } from './queue-contract.js';
 import type { QueueName } from './queue-name.js';
 import type { OnceResult, QueueProducer } from './queue-producer.js';
+import { QueueRecorders, type QueueStats } from './queue-recorder.js';
 import { UnknownQueueError } from './queue.errors.js';
 import { ONCE_KEYSPACE } from './queue.keyspace.js';
 import type { ResolvedQueueOptions } from './queue.options.js';
@@ -22,6 +23,7 @@ export class QueueService implements OnModuleInit {
   constructor(
     private readonly registry: ConnectionRegistry,
     keyspaces: KeyspaceRegistry,
+    private readonly recorders: QueueRecorders,
     @Inject(QUEUE_OPTIONS) private readonly options: ResolvedQueueOptions,
   ) {
     keyspaces.register(ONCE_KEYSPACE);
@@ -53,6 +55,14 @@ export class QueueService implements OnModuleInit {
     const producer = this.producers.get(name);
     if (!producer) throw new UnknownQueueError(name);
     return producer;
+  }
+
+  /**
+   * What this process did with each queue since the start: a count per event of `DIAGNOSTICS.queue`, for whoever
+   * collects numbers from all processes. What Redis holds, and how the fleet is, says `QueueHealthService`.
+   */
+  stats(): readonly QueueStats[] {
+    return this.recorders.snapshot();
   }
 
   /**

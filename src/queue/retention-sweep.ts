@@ -1,5 +1,4 @@
 import type { Queue } from 'bullmq';
-import { DIAGNOSTICS, DiagnosticsPublisher, type QueueDiagnostic } from '../common/index.js';
 import type { QueueSettings } from './queue-settings.js';
 
 /** @internal Name of the job, and of its schedule, that sweeps a queue. */
@@ -32,13 +31,5 @@ export async function sweep(queue: Queue, settings: QueueSettings): Promise<numb
   const { keepCompletedMs, keepFailedMs } = settings;
   const completed = await queue.clean(keepCompletedMs, BATCH, 'completed');
   const failed = await queue.clean(keepFailedMs, BATCH, 'failed');
-  const count = completed.length + failed.length;
-  if (count > 0) {
-    new DiagnosticsPublisher<QueueDiagnostic>(DIAGNOSTICS.queue).publish(() => ({
-      event: 'swept',
-      queue: settings.name,
-      count,
-    }));
-  }
-  return count;
+  return completed.length + failed.length;
 }

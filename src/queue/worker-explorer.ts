@@ -5,6 +5,7 @@ import { afterBootstrap, ConnectionRegistry, DrainRegistry } from '../redis/inde
 import { Processor } from './processor.js';
 import { QueueContext } from './queue-context.js';
 import type { QueueName } from './queue-name.js';
+import { QueueRecorders } from './queue-recorder.js';
 import { QueueWorkshop } from './queue-workshop.js';
 import { QUEUE_PROCESSOR, type QueueProcessorMetadata } from './queue.decorators.js';
 import type { ResolvedQueueOptions } from './queue.options.js';
@@ -31,6 +32,7 @@ export class WorkerExplorer implements OnModuleInit {
     private readonly registry: ConnectionRegistry,
     private readonly drain: DrainRegistry,
     private readonly context: QueueContext,
+    private readonly recorders: QueueRecorders,
     @Inject(QUEUE_OPTIONS) private readonly options: ResolvedQueueOptions,
   ) {}
 
@@ -53,6 +55,7 @@ export class WorkerExplorer implements OnModuleInit {
     const workshop = new QueueWorkshop({
       registry: this.registry,
       options: this.options,
+      recorders: this.recorders,
       report: (line) => this.faults.report(line),
     });
     this.workshop = workshop;

@@ -2,7 +2,14 @@ import { afterEach, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { Queue } from 'bullmq';
 import { ConnectionRegistry, type RedisModuleOptions } from 'rednest';
-import { OnJob, QueueModule, QueueProcessor, QueueService, Schedule } from 'rednest/queue';
+import {
+  OnJob,
+  QueueHealthService,
+  QueueModule,
+  QueueProcessor,
+  QueueService,
+  Schedule,
+} from 'rednest/queue';
 import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
@@ -112,12 +119,17 @@ describeNative('queues without their server', () => {
 
     await server.kill();
     const results = [await timed('x')];
+    const health = await inject(module!, QueueHealthService).check();
     for (let index = 0; index < 5; index += 1) results.push(await timed('x'));
 
     for (const { error, ms } of results) {
       expect(error).toMatchObject({ code: 'ERR_QUEUE_UNAVAILABLE' });
       expect(ms).toBeLessThan(FAST_MS);
     }
+    expect(health.status).toBe('down');
+    expect(health.queues).toMatchObject([
+      { queue: 'mail__out', ready: false, status: 'down', reason: expect.stringMatching(/did not answer/) },
+    ]);
     await server.restart();
     await recovered('after');
     await eventually('the worker works', () => Worker.ran.includes('after'), 20_000);

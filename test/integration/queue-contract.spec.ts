@@ -17,6 +17,7 @@ import {
   QueueService,
   Schedule,
   WorkerExplorer,
+  type AddJobOptions,
   type JobContext,
   type QueueModuleOptions,
   type QueueProducer,
@@ -340,6 +341,38 @@ describe('Schedule', () => {
     }
 
     await expect(start({ providers: [Careless] })).rejects.toThrow(/schedule of job "purge" has no tenant/);
+  });
+});
+
+describe('the order of jobs', () => {
+  it("is BullMQ's own: priorities, last in first out, delays", async () => {
+    const order: number[] = [];
+    @QueueProcessor(Mail)
+    class Ordered {
+      @OnJob('send-mail') sendMail(): { id: string } {
+        return { id: '' };
+      }
+      @OnJob('purge') purge({ days }: { days: number }): void {
+        order.push(days);
+      }
+    }
+    const module = await start({ providers: [Ordered, Sender] });
+    const { mail } = inject(module, Sender);
+    await mail.raw.pause();
+
+    const add = (days: number, options: AddJobOptions = {}) =>
+      mail.add('purge', { days }, { tenantId: 'acme', ...options });
+    await add(6, { priority: 9 });
+    await add(5, { priority: 1 });
+    await add(3);
+    await add(4);
+    await add(2, { lifo: true });
+    await add(1, { lifo: true });
+    await add(7, { delay: 300 });
+    await mail.raw.resume();
+
+    await eventually('all ran', () => order.length === 7);
+    expect(order).toEqual([1, 2, 3, 4, 5, 6, 7]);
   });
 });
 

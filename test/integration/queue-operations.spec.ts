@@ -211,6 +211,37 @@ describe('failed jobs', () => {
     heard.end();
   });
 
+  it('puts back what meets every condition of a filter, and nothing else', async () => {
+    broken = true;
+    const module = await start([Sometimes]);
+    const mail = producers(module).producer(Mail);
+    const ids: string[] = [];
+    for (const [to, tenantId] of [
+      ['a', 'acme'],
+      ['bb', 'acme'],
+      ['a', 'other'],
+      ['a', 'acme'],
+    ] as const) {
+      ids.push(await mail.add('send-mail', { to }, { tenantId }));
+    }
+    await mail.add('purge', { days: 1 }, { tenantId: 'acme' });
+    await eventually('all dead', async () => (await mail.raw.getFailedCount()) === 5);
+    broken = false;
+
+    const count = await inject(module, DeadLetters).replay(Mail, {
+      jobIds: ids.slice(0, 3),
+      jobName: 'send-mail',
+      tenantId: 'acme',
+      where: ({ failedReason }) => failedReason === 'no route to 1',
+      rate: 1000,
+    });
+    await drain(producers(module), Mail);
+
+    expect(count).toBe(1);
+    expect((await mail.raw.getCompleted()).map(({ id }) => id)).toEqual([ids[0]]);
+    expect(await mail.raw.getFailedCount()).toBe(4);
+  });
+
   it('puts no more back per second than it is told, and stops when it is asked to', async () => {
     broken = true;
     const module = await start([Sometimes]);
@@ -267,7 +298,7 @@ describe('failed jobs', () => {
 });
 
 describe('retention', () => {
-  it('A12 sweeps a queue on which nothing happens', async () => {
+  it('A12 sweeps a queue on which nothing happens, once per fleet', async () => {
     @QueueProcessor(Mail)
     class Mixed {
       @OnJob('send-mail') sendMail(): { id: string } {
@@ -277,7 +308,12 @@ describe('retention', () => {
         throw new Error('no');
       }
     }
-    const module = await start([Mixed], { sweepInterval: '1s', keepCompleted: '1s', keepFailed: '2s' });
+    const app = `sweep${randomUUID().slice(0, 8)}`;
+    const fleet = [];
+    for (let process = 0; process < 3; process += 1) {
+      fleet.push(await start([Mixed], { sweepInterval: '1s', keepCompleted: '1s', keepFailed: '2s' }, app));
+    }
+    const module = fleet[0]!;
     const heard = queueDiagnostics('swept');
     const mail = producers(module).producer(Mail);
     await mail.add('send-mail', { to: 'a' }, { tenantId: 'acme' });
@@ -294,6 +330,8 @@ describe('retention', () => {
 
     expect(heard.list.reduce((sum, { count = 0 }) => sum + count, 0)).toBe(2);
     expect(await mail.raw.getJobSchedulersCount()).toBe(1);
+    // However many processes there are, there is one next sweep.
+    await eventually('the next sweep waits', async () => (await mail.raw.getDelayedCount()) === 1);
     heard.end();
   });
 });
@@ -370,6 +408,7 @@ describe('QueueHealthService', () => {
       failedLast5Min: 1,
       workers: 1,
       paused: false,
+      ready: true,
     });
     await eventually('waits a while', async () => ((await of())?.oldestWaitingMs ?? 0) > 20);
     expect(await of({ warnAfter: 1 })).toMatchObject({
@@ -383,6 +422,36 @@ describe('QueueHealthService', () => {
     await mail.raw.resume();
     release();
     await drain(producers(module), Mail);
+  });
+
+  it('counts failures of the last five minutes only, and no worker that gave no sign of life in time', async () => {
+    @QueueProcessor(Mail)
+    class Failing {
+      @OnJob('send-mail') sendMail(): { id: string } {
+        throw new Error('no');
+      }
+      @OnJob('purge') purge(): void {
+        throw new Error('no');
+      }
+    }
+    const module = await start([Failing]);
+    const redis = inject<RedisClient>(module, REDIS);
+    const mail = producers(module).producer(Mail);
+    const of = async () =>
+      (await inject(module, QueueHealthService).check()).queues.find(({ queue }) => queue === 'mail__out');
+    const ids = [];
+    for (let n = 0; n < 2; n += 1) ids.push(await mail.add('purge', { days: n }, { tenantId: 'a' }));
+    await eventually('both failed', async () => (await mail.raw.getFailedCount()) === 2);
+    await eventually('the worker is seen', async () => (await of())?.workers === 1);
+
+    // Four seconds on either side of the window: the clock is the server's.
+    await redis.zadd(mail.raw.toKey('failed'), Date.now() - 304_000, ids[0]!);
+    await redis.zadd(mail.raw.toKey('failed'), Date.now() - 296_000, ids[1]!);
+    // What a killed process leaves behind, before and after its time.
+    await redis.zadd(mail.raw.toKey('workers'), Date.now() - 1, 'host:1:killed-long-ago');
+    await redis.zadd(mail.raw.toKey('workers'), Date.now() + 10_000, 'host:2:killed-just-now');
+
+    expect(await of()).toMatchObject({ failed: 2, failedLast5Min: 1, workers: 2 });
   });
 
   it('sees a worker of another process go, and nobody at work', async () => {

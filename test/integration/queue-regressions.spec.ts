@@ -336,3 +336,27 @@ describe('queue events', () => {
     endMine();
   });
 });
+
+describe('a worker', () => {
+  @QueueProcessor(Plain, { stalledInterval: '1s' })
+  class Watchful {
+    @OnJob('work') work(): void {}
+  }
+
+  it('leaves no timer behind when a look for stalled jobs failed just before its end', async () => {
+    const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+    const before = timers();
+    const module = await start([Watchful]);
+    const redis = inject<RedisClient>(module, REDIS);
+    const { raw } = queues(module).producer(Plain);
+    const lastLook = () => redis.get(raw.toKey('stalled-check'));
+    const first = await eventually('a look', lastLook);
+
+    // What the look reads is not what it takes it for.
+    await redis.set(raw.toKey('stalled'), 'no set');
+    await eventually('a look that failed', async () => ![null, first].includes(await lastLook()));
+    await module.close();
+
+    await eventually('no timer is left', () => timers() <= before, 1000);
+  });
+});

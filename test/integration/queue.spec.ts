@@ -128,7 +128,7 @@ describe('QueueModule', () => {
     });
   });
 
-  it('starts no job before every module has bootstrapped', async () => {
+  it('A6 starts no job before every module has bootstrapped', async () => {
     const order: string[] = [];
     @QueueProcessor(EMAIL)
     class Early {
@@ -178,7 +178,7 @@ describe('QueueModule', () => {
   });
 
   it.each([true, false])(
-    'R8 lets a running job end and enqueue its follow-up before its database closes (database imported first: %s)',
+    'A7 R8 lets a running job end and enqueue its follow-up before its database closes (database imported first: %s)',
     async (databaseFirst) => {
       const log: string[] = [];
       const { promise: running, resolve: began } = deferred();

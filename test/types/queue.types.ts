@@ -1,5 +1,6 @@
 // Must compile as it stands: every line under "@ts-expect-error" must not.
 import type { DynamicModule } from '@nestjs/common';
+import type { QueueDiagnostic } from 'rednest';
 import { z } from 'zod';
 import {
   assertQueueName,
@@ -21,6 +22,7 @@ import {
   type QueueName,
   type QueueProducer,
   type QueueService,
+  type QueueStats,
   type ResolvedQueueOptions,
 } from 'rednest/queue';
 
@@ -198,6 +200,13 @@ export async function typed(
   flowNode(Mail, 'purge', { days: 1 }, {}, [flowNode(Mail, 'send-mail', { to: 'a' })]);
   // @ts-expect-error not a job of the queue
   flowNode(Mail, 'send', { to: 'a' });
+  const [stats] = queues.stats();
+  assertSame<typeof stats, QueueStats | undefined>(true);
+  assertSame<keyof QueueStats['counts'], QueueDiagnostic['event']>(true);
+  // @ts-expect-error counted by the queues alone
+  stats!.counts.dead = 0;
+  // @ts-expect-error no event
+  void stats!.counts.retried;
   await dead.replay(Mail, { rate: 10, where: ({ tenantId }) => tenantId === 't' });
 }
 
