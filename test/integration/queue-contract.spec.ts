@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import type { TestingModule } from '@nestjs/testing';
 import { randomUUID } from 'node:crypto';
@@ -23,22 +23,14 @@ import {
   type QueueProducer,
 } from 'rednest/queue';
 import { z } from 'zod';
-import { createModule, inject, type TestModuleInit } from '../support/app.js';
+import { inject, type TestModuleInit } from '../support/app.js';
+import { embeddedSuite } from '../support/embedded-suite.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
 import { queueDiagnostics } from '../support/queue-diagnostics.js';
 import { Fair, Mail, QUIET, Upkeep } from '../support/queues.js';
-import { startEmbedded, type TestServer } from '../support/servers.js';
 
-let server: TestServer;
-const open: TestingModule[] = [];
-beforeAll(async () => {
-  server = await startEmbedded();
-});
-afterEach(async () => {
-  for (const module of open.splice(0)) await module.close();
-});
-afterAll(() => server.stop());
+const suite = embeddedSuite();
 
 interface Seen {
   data: unknown;
@@ -72,17 +64,15 @@ async function start(
   init: Omit<TestModuleInit, 'redis'> & { options?: QueueModuleOptions; app?: string },
 ): Promise<TestingModule> {
   const { options, app, imports = [], ...rest } = init;
-  const module = await createModule({
+  return suite.open({
     ...rest,
-    redis: { url: server.url, ...(app === undefined ? {} : { app }) },
+    redis: app === undefined ? {} : { app },
     imports: [
       QueueModule.forRoot({ ...QUIET, ...options }),
       QueueModule.forFeature([Mail, Upkeep, Fair]),
       ...imports,
     ],
   });
-  open.push(module);
-  return module;
 }
 
 describe('defineQueue', () => {

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import { expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { Worker } from 'bullmq';
 import { randomUUID } from 'node:crypto';
@@ -18,12 +18,12 @@ import {
   type QueueStats,
 } from 'rednest/queue';
 import { z } from 'zod';
-import { createModule, inject, type TestModuleInit } from '../support/app.js';
+import { inject, type TestModuleInit } from '../support/app.js';
+import { embeddedSuite } from '../support/embedded-suite.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
 import { queueDiagnostics } from '../support/queue-diagnostics.js';
 import { deferred, Fair, QUIET } from '../support/queues.js';
-import { startEmbedded, type TestServer } from '../support/servers.js';
 
 const Work = defineQueue('counted__work', {
   jobs: {
@@ -34,28 +34,18 @@ const Work = defineQueue('counted__work', {
   retention: { completed: '1s', failed: '1m' },
 });
 
-let server: TestServer;
-const open: TestingModule[] = [];
-beforeAll(async () => {
-  server = await startEmbedded();
-});
-afterEach(async () => {
-  for (const module of open.splice(0)) await module.close();
-});
-afterAll(() => server.stop());
+const suite = embeddedSuite();
 
 async function start(
   providers: NonNullable<TestModuleInit['providers']>,
   options: QueueModuleOptions = {},
   app = `count${randomUUID().slice(0, 8)}`,
 ): Promise<TestingModule> {
-  const module = await createModule({
+  return suite.open({
     providers,
-    redis: { url: server.url, app },
+    redis: { app },
     imports: [QueueModule.forRoot({ ...QUIET, ...options }), QueueModule.forFeature([Work, Fair])],
   });
-  open.push(module);
-  return module;
 }
 
 const countsOf = (module: TestingModule, queue: string = Work.name): QueueStats['counts'] =>

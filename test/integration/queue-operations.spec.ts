@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { randomUUID } from 'node:crypto';
 import { ConnectionRegistry, REDIS, type RedisClient } from 'rednest';
@@ -17,35 +17,25 @@ import {
   type QueueEvent,
   type QueueModuleOptions,
 } from 'rednest/queue';
-import { createModule, inject, type TestModuleInit } from '../support/app.js';
+import { inject, type TestModuleInit } from '../support/app.js';
+import { embeddedSuite } from '../support/embedded-suite.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
 import { queueDiagnostics } from '../support/queue-diagnostics.js';
 import { deferred, Fair, Mail, QUIET, Upkeep } from '../support/queues.js';
-import { startEmbedded, type TestServer } from '../support/servers.js';
 
-let server: TestServer;
-const open: TestingModule[] = [];
-beforeAll(async () => {
-  server = await startEmbedded();
-});
-afterEach(async () => {
-  for (const module of open.splice(0)) await module.close();
-});
-afterAll(() => server.stop());
+const suite = embeddedSuite();
 
 async function start(
   providers: NonNullable<TestModuleInit['providers']>,
   options: QueueModuleOptions = {},
   app?: string,
 ): Promise<TestingModule> {
-  const module = await createModule({
+  return suite.open({
     providers,
-    redis: { url: server.url, ...(app === undefined ? {} : { app }) },
+    redis: app === undefined ? {} : { app },
     imports: [QueueModule.forRoot({ ...QUIET, ...options }), QueueModule.forFeature([Mail, Upkeep, Fair])],
   });
-  open.push(module);
-  return module;
 }
 
 const producers = (module: TestingModule) => inject(module, QueueService);
@@ -470,7 +460,7 @@ describe('QueueHealthService', () => {
     const worker = await start([Worker], { role: 'worker' }, app);
     await eventually('worker seen', async () => (await workers()) === 1);
 
-    await open.splice(open.indexOf(worker), 1)[0]!.close();
+    await suite.close(worker);
 
     expect(await workers()).toBe(0);
     await producers(producer).producer(Mail).add('purge', { days: 1 }, { tenantId: 'a' });

@@ -1,33 +1,24 @@
-import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import { expect, it } from '@jest/globals';
 import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { ExpressAdapter as BoardAdapter } from '@bull-board/express';
 import { BullModule, getQueueToken } from '@nestjs/bullmq';
 import { ExpressAdapter, type NestExpressApplication } from '@nestjs/platform-express';
-import { Test, type TestingModule } from '@nestjs/testing';
+import { Test } from '@nestjs/testing';
 import type { Queue } from 'bullmq';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ConnectionRegistry, RedisModule } from 'rednest';
 import { QueueModule, QueueService } from 'rednest/queue';
-import { createModule, inject } from '../support/app.js';
+import { inject } from '../support/app.js';
+import { embeddedSuite } from '../support/embedded-suite.js';
 import { uniquePrefix } from '../support/prefix.js';
 import { Mail, QUIET } from '../support/queues.js';
-import { startEmbedded, type TestServer } from '../support/servers.js';
 import { TestLog } from '../support/test-log.js';
 
-let server: TestServer;
-const open: TestingModule[] = [];
-beforeAll(async () => {
-  server = await startEmbedded();
-});
-afterEach(async () => {
-  for (const module of open.splice(0)) await module.close();
-});
-afterAll(() => server.stop());
+const suite = embeddedSuite();
 
 it('lets plain @nestjs/bullmq modules use the connections of Rednest', async () => {
-  const module = await createModule({
-    redis: { url: server.url },
+  const module = await suite.open({
     imports: [
       BullModule.forRootAsync({
         inject: [ConnectionRegistry],
@@ -44,7 +35,6 @@ it('lets plain @nestjs/bullmq modules use the connections of Rednest', async () 
       QueueModule.forFeature([Mail]),
     ],
   });
-  open.push(module);
   const registry = inject(module, ConnectionRegistry);
   const legacy = module.get<Queue>(getQueueToken('legacy'), { strict: false });
 
@@ -58,7 +48,7 @@ it('lets plain @nestjs/bullmq modules use the connections of Rednest', async () 
 it('shows Bull Board behind the guard of the application', async () => {
   const module = await Test.createTestingModule({
     imports: [
-      RedisModule.forRoot({ app: uniquePrefix(), env: {}, logger: new TestLog(), url: server.url }),
+      RedisModule.forRoot({ app: uniquePrefix(), env: {}, logger: new TestLog(), url: suite.url }),
       QueueModule.forRoot(QUIET),
       QueueModule.forFeature([Mail]),
     ],

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { randomUUID } from 'node:crypto';
 import { REDIS, type RedisClient } from 'rednest';
@@ -18,11 +18,11 @@ import {
   type QueueProducer,
 } from 'rednest/queue';
 import { z } from 'zod';
-import { createModule, inject, type TestModuleInit } from '../support/app.js';
+import { inject, type TestModuleInit } from '../support/app.js';
+import { embeddedSuite } from '../support/embedded-suite.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
 import { Fair, QUIET } from '../support/queues.js';
-import { startEmbedded, type TestServer } from '../support/servers.js';
 
 const jobs = { work: { data: z.object({ n: z.number() }) } };
 const Plain = defineQueue('plain__work', { tenant: false, jobs, attempts: 1 });
@@ -33,15 +33,7 @@ const Dates = defineQueue('dates__work', {
   jobs: { work: { data: z.object({ at: z.date() }) }, lenient: { data: z.object({ at: z.coerce.date() }) } },
 });
 
-let server: TestServer;
-const open: TestingModule[] = [];
-beforeAll(async () => {
-  server = await startEmbedded();
-});
-afterEach(async () => {
-  for (const module of open.splice(0)) await module.close();
-});
-afterAll(() => server.stop());
+const suite = embeddedSuite();
 
 type Features = Parameters<typeof QueueModule.forFeature>[0];
 
@@ -49,13 +41,11 @@ async function start(
   providers: NonNullable<TestModuleInit['providers']> = [],
   features: readonly Features[] = [[Plain, Owned, Short, Dates, Fair, 'raw__work']],
 ): Promise<TestingModule> {
-  const module = await createModule({
+  return suite.open({
     providers,
-    redis: { url: server.url, app: `past${randomUUID().slice(0, 8)}` },
+    redis: { app: `past${randomUUID().slice(0, 8)}` },
     imports: [QueueModule.forRoot(QUIET), ...features.map((queues) => QueueModule.forFeature(queues))],
   });
-  open.push(module);
-  return module;
 }
 
 const queues = (module: TestingModule) => inject(module, QueueService);

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { randomUUID } from 'node:crypto';
 import { ConfigurationError } from 'rednest';
@@ -15,39 +15,29 @@ import {
   type JobContext,
 } from 'rednest/queue';
 import { z } from 'zod';
-import { createModule, inject, type TestModuleInit } from '../support/app.js';
+import { inject, type TestModuleInit } from '../support/app.js';
+import { embeddedSuite } from '../support/embedded-suite.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
 import { QUIET } from '../support/queues.js';
-import { startEmbedded, type TestServer } from '../support/servers.js';
 
 const Turns = defineQueue('fair__turns', {
   fair: true,
   jobs: { work: { data: z.object({ n: z.number() }) } },
 });
 
-let server: TestServer;
-const open: TestingModule[] = [];
-beforeAll(async () => {
-  server = await startEmbedded();
-});
-afterEach(async () => {
-  for (const module of open.splice(0)) await module.close();
-});
-afterAll(() => server.stop());
+const suite = embeddedSuite();
 
 async function start(
   app: string,
   role: 'producer' | 'worker',
   providers: NonNullable<TestModuleInit['providers']> = [],
 ): Promise<TestingModule> {
-  const module = await createModule({
+  return suite.open({
     providers,
-    redis: { url: server.url, app },
+    redis: { app },
     imports: [QueueModule.forRoot({ ...QUIET, role }), QueueModule.forFeature([Turns])],
   });
-  open.push(module);
-  return module;
 }
 
 const name = () => `turn${randomUUID().slice(0, 8)}`;

@@ -1,6 +1,5 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { Injectable, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
-import type { TestingModule } from '@nestjs/testing';
 import { randomUUID } from 'node:crypto';
 import { ConfigurationError, ConnectionRegistry, REDIS, type RedisClient } from 'rednest';
 import {
@@ -14,18 +13,10 @@ import {
   type QueueProducer,
 } from 'rednest/queue';
 import { createModule, inject, type TestModuleInit } from '../support/app.js';
+import { embeddedSuite } from '../support/embedded-suite.js';
 import { eventually } from '../support/eventually.js';
-import { startEmbedded, type TestServer } from '../support/servers.js';
 
-let server: TestServer;
-const open: TestingModule[] = [];
-beforeAll(async () => {
-  server = await startEmbedded();
-});
-afterEach(async () => {
-  for (const module of open.splice(0)) await module.close();
-});
-afterAll(() => server.stop());
+const suite = embeddedSuite();
 
 const EMAIL = 'notifications__email';
 const SMS = 'notifications__sms';
@@ -37,13 +28,11 @@ function deferred(): { promise: Promise<void>; resolve: () => void } {
 }
 
 async function start(init: Omit<TestModuleInit, 'redis'>, role: 'producer' | 'both' = 'both', app?: string) {
-  const module = await createModule({
+  return suite.open({
     ...init,
-    redis: { url: server.url, ...(app === undefined ? {} : { app }) },
+    redis: app === undefined ? {} : { app },
     imports: [QueueModule.forRoot({ role }), QueueModule.forFeature([EMAIL, SMS]), ...(init.imports ?? [])],
   });
-  open.push(module);
-  return module;
 }
 
 @QueueProcessor([EMAIL, SMS], { concurrency: 5 })
@@ -208,7 +197,7 @@ describe('QueueModule', () => {
       const features = databaseFirst ? [DatabaseModule, JobsModule] : [JobsModule, DatabaseModule];
       const app = `drain${randomUUID().slice(0, 8)}`;
       const module = await createModule({
-        redis: { url: server.url, app },
+        redis: { url: suite.url, app },
         imports: [QueueModule.forRoot(), ...features],
       });
       await inject(module, Sender).email.add('work', 1);
