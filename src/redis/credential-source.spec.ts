@@ -126,6 +126,29 @@ describe('CredentialSource renewal', () => {
     expect(events).toEqual(['renewed', 'renewed']);
   });
 
+  it('waits for no answer once it has stopped, and says nothing of it', async () => {
+    const { source, events } = setUp([{ password: CANARY, expiresAt: inMs(60_000) }, 'hang']);
+    await source.start(1000);
+    source.ask();
+    await jest.advanceTimersByTimeAsync(200);
+    source.ask();
+
+    source.stop();
+    await jest.advanceTimersByTimeAsync(0);
+
+    expect(jest.getTimerCount()).toBe(0);
+    expect(events).toEqual(['renewed']);
+  });
+
+  it('ends a start that is under way when it is stopped', async () => {
+    const { source } = setUp(['hang']);
+    const started = source.start(1000);
+
+    source.stop();
+
+    await expect(started).rejects.toThrow(/STOPPED/);
+  });
+
   it('asks again after a refusal, and stops for good', async () => {
     const { source, asked } = setUp([{ password: 'a' }]);
     await source.start(1000);

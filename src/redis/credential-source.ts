@@ -49,6 +49,8 @@ export class CredentialSource {
   private asking: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
   private stopped = false;
+  /** Ends the wait for the answer that is due. */
+  private giveUp: (() => void) | undefined;
 
   constructor(
     private readonly connection: string,
@@ -109,6 +111,7 @@ export class CredentialSource {
   stop(): void {
     this.stopped = true;
     clearTimeout(this.timer);
+    this.giveUp?.();
   }
 
   /** @internal */
@@ -141,13 +144,16 @@ export class CredentialSource {
   private async question(deadlineMs: number): Promise<ProvidedCredentials> {
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Fault('ETIMEDOUT')), deadlineMs);
+      const end = (code: string): void => reject(new Fault(code));
+      timer = setTimeout(end, deadlineMs, 'ETIMEDOUT');
+      this.giveUp = () => end('STOPPED');
     });
     const answer = (async () => this.#provider())();
     try {
       return checkAnswer(await Promise.race([answer, deadline]));
     } finally {
       clearTimeout(timer);
+      this.giveUp = undefined;
     }
   }
 
@@ -167,6 +173,7 @@ export class CredentialSource {
   }
 
   private failed(reason: string): void {
+    if (this.stopped) return;
     this.failures += 1;
     if (this.failures === 1) this.events.onFailed(reason);
     this.schedule(backoffDelayMs(this.failures, RETRY));

@@ -50,14 +50,14 @@ export class OptimisticCall {
     const { signal } = this.options;
     const end = (): void => this.ended.abort();
     const timer = setTimeout(end, this.context.deadlineMs);
-    signal?.addEventListener('abort', end, { once: true });
+    const leave = signal && lanes.signals.follow(signal, end);
     if (signal?.aborted) end();
     try {
       const lane = await this.borrow(lanes);
       return await this.repeat(lane, plan).finally(() => lane.release());
     } finally {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', end);
+      leave?.();
     }
   }
 

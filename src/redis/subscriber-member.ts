@@ -1,3 +1,4 @@
+import type { AbortSignals } from './abort-signals.js';
 import type { Deadline, DeadlineQueue } from './deadline-queue.js';
 import type { RedisCallError, RedisCommandError } from './redis.errors.js';
 import type { ChannelMember } from './subscriber-channel.js';
@@ -16,6 +17,7 @@ export interface ConfirmationWait {
   readonly deadlines: DeadlineQueue;
   readonly deadlineMs: number;
   readonly signal: AbortSignal | undefined;
+  readonly signals: AbortSignals;
   /** Error for a wait that the deadline (`stalledMs` of it blocked) or the signal ended. */
   readonly timedOut: (stalledMs: number) => RedisCallError;
   readonly aborted: () => RedisCallError;
@@ -48,7 +50,7 @@ export class Subscription implements ChannelMember {
       const finish = (): void => {
         this.waiting = undefined;
         deadline.cancel();
-        signal?.removeEventListener('abort', onAbort);
+        leave?.();
       };
       const settle = {
         resolve: () => (finish(), resolve()),
@@ -58,7 +60,7 @@ export class Subscription implements ChannelMember {
       const deadline: Deadline = wait.deadlines.add(wait.deadlineMs, (stalledMs) =>
         settle.reject(wait.timedOut(stalledMs)),
       );
-      signal?.addEventListener('abort', onAbort, { once: true });
+      const leave = signal && wait.signals.follow(signal, onAbort);
       this.waiting = settle;
     });
   }

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Outcome } from '../common/index.js';
+import { AbortSignals } from './abort-signals.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
 import type { DeadlineQueue } from './deadline-queue.js';
 import { DEFAULT_DEADLINE_MS, ExecutorContext } from './executor.js';
@@ -89,6 +90,7 @@ export class Subscriber {
   private readonly subscriptions = new Set<Subscription>();
   private readonly gapListeners = new Set<GapListener>();
   private readonly transport: ChannelTransport;
+  private readonly signals = new AbortSignals();
   private line: Line | undefined;
   private epoch = 0;
   private countedEpoch = 0;
@@ -142,6 +144,7 @@ export class Subscriber {
         deadlines: this.init.deadlines,
         deadlineMs,
         signal,
+        signals: this.signals,
         timedOut: (stalledMs) =>
           new RedisTimeoutError(deadlineMs, this.context(this.outcome(channel)), stalledMs),
         aborted: () => new RedisAbortedError(this.context(this.outcome(channel))),

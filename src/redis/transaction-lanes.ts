@@ -1,3 +1,4 @@
+import { AbortSignals } from './abort-signals.js';
 import type { RedisExecutor } from './executor.js';
 
 /** A connection lent to one user. Give it back with {@link release}; twice is fine. */
@@ -18,6 +19,8 @@ interface Waiter {
  * they would only make each other repeat.
  */
 export class TransactionLanes {
+  /** Follows the signals of all users. */
+  readonly signals = new AbortSignals();
   private readonly idle: number[] = [];
   private readonly waiters: Waiter[] = [];
   private readonly busyKeys = new Set<string>();

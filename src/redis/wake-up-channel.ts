@@ -1,3 +1,4 @@
+import { AbortSignals } from './abort-signals.js';
 import type { DeadlineQueue } from './deadline-queue.js';
 import type { CallOptions, RedisExecutor } from './executor.js';
 import type { Subscriber, Unsubscribe } from './subscriber.js';
@@ -52,6 +53,7 @@ export interface WakeUpChannelInit {
  */
 export class WakeUpChannel {
   private readonly sleepers = new Map<string, Set<Sleeper>>();
+  private readonly signals = new AbortSignals();
   private attached: Unsubscribe | undefined;
   private closed = false;
 
@@ -70,7 +72,7 @@ export class WakeUpChannel {
 
   /** Listens to a name; keeps a wake-up that comes before the wait. Close it in `finally`. */
   listen(name: string): WakeUpListener {
-    const sleeper = new Sleeper(this.init.deadlines, () => this.remove(name, sleeper));
+    const sleeper = new Sleeper(this.init.deadlines, this.signals, () => this.remove(name, sleeper));
     if (this.closed) {
       sleeper.close();
       return sleeper;
@@ -139,6 +141,7 @@ class Sleeper implements WakeUpListener {
 
   constructor(
     private readonly deadlines: DeadlineQueue,
+    private readonly signals: AbortSignals,
     private readonly onClose: () => void,
   ) {}
 
@@ -156,13 +159,13 @@ class Sleeper implements WakeUpListener {
     return new Promise((resolve) => {
       const onAbort = (): void => this.finish?.(false);
       const deadline = this.deadlines.add(deadlineMs, onAbort);
+      const leave = signal && this.signals.follow(signal, onAbort);
       this.finish = (woken) => {
         this.finish = undefined;
         deadline.cancel();
-        signal?.removeEventListener('abort', onAbort);
+        leave?.();
         resolve(woken);
       };
-      signal?.addEventListener('abort', onAbort, { once: true });
     });
   }
 

@@ -284,6 +284,19 @@ function suite(httpAdapter: 'fastify' | 'express', topology?: Topology): void {
     expect(provider.counts.refused).toBe(refused + 1);
   });
 
+  it('answers 502 when the provider fails, and keeps nothing of it', async () => {
+    const provider = app.get<SimulatedKeywordProvider>(KeywordProvider, { strict: false });
+    const path = `/tenants/t-${randomUUID()}/keywords?q=${randomUUID()}`;
+    provider.search = () => Promise.resolve(Response.json({ error: 'overloaded' }, { status: 500 }));
+    const failed = await request(path);
+    delete (provider as { search?: unknown }).search;
+    const answered = await request(path);
+
+    expect(failed).toMatchObject({ status: 502, body: { title: 'Bad Gateway', status: 502 } });
+    expect(answered.status).toBe(200);
+    expect(answered.body['keywords']).toHaveLength(5);
+  });
+
   it('names what is wrong with a keyword search', async () => {
     const { status, body } = await request('/tenants/acme/keywords?q=');
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
+import { getEventListeners } from 'node:events';
 import type { Redis } from 'ioredis';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import {
@@ -164,5 +165,54 @@ describe('F49 a jump of the local clock', () => {
     } finally {
       Date.now = realNow;
     }
+  });
+});
+
+describe('a signal of the caller', () => {
+  const many = Array.from({ length: 12 }, (_, index) => index);
+  /** Node takes more than ten listeners for a leak, and says so. */
+  const count = ({ signal }: AbortController): number => getEventListeners(signal, 'abort').length;
+
+  it('has one listener for all transactions, and none when they have ended', async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const operations = inject(module, ConnectionRegistry).operations();
+    let most = 0;
+
+    await Promise.all(
+      many.map(() => {
+        const plan = async (): Promise<undefined> => void (most = Math.max(most, count(controller)));
+        return operations.optimistic('probe', [uniquePrefix()], plan, { signal });
+      }),
+    );
+
+    expect([most, count(controller)]).toEqual([1, 0]);
+  });
+
+  it('has one listener for all subscriptions, and none when they stand', async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const subscriber = inject(module, ConnectionRegistry).subscriber();
+
+    const pending = many.map(() => subscriber.subscribe(uniquePrefix(), () => undefined, { signal }));
+    const meanwhile = count(controller);
+    const unsubscribes = await Promise.all(pending);
+
+    expect([meanwhile, count(controller)]).toEqual([1, 0]);
+    await Promise.all(unsubscribes.map((unsubscribe) => unsubscribe()));
+  });
+
+  it('has one listener for all waits for a wake-up, and ends them', async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const wakeUps = inject(module, ConnectionRegistry).wakeUps();
+
+    const waits = many.map(() => wakeUps.wait(uniquePrefix(), { deadlineMs: 10_000, signal }));
+    const meanwhile = count(controller);
+    controller.abort();
+
+    expect(meanwhile).toBe(1);
+    expect(new Set(await Promise.all(waits))).toEqual(new Set([false]));
+    expect(count(controller)).toBe(0);
   });
 });

@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { BadGatewayException, Injectable } from '@nestjs/common';
 import { CacheService } from 'rednest/cache';
 import { InjectOutbound, type OutboundLimiter } from 'rednest/rate-limit';
 import { KEYWORD_LIMIT, KeywordProvider, type Keyword } from './keyword.provider.js';
@@ -19,11 +19,16 @@ export class KeywordsService {
     });
   }
 
-  /** @throws {OutboundLimitError} at once when the tenant's calls of this minute are used up */
+  /**
+   * @throws {OutboundLimitError} at once when the tenant's calls of this minute are used up
+   * @throws {BadGatewayException} when the provider answers with an error
+   */
   private async ask(tenantId: string, query: string): Promise<readonly Keyword[]> {
     const response = await this.limiter.run(['tenant', tenantId], () =>
       this.provider.search(tenantId, query),
     );
+    // An answer like any other to the cache, which would keep it.
+    if (!response.ok) throw new BadGatewayException('The provider of keywords has failed');
     return (await response.json()) as readonly Keyword[];
   }
 }
