@@ -2,9 +2,10 @@ import { UnrecoverableError, type Job } from 'bullmq';
 import { describe, expect, it } from '@jest/globals';
 import { JobDispatcher } from './job-dispatcher.js';
 import { envelope } from './job-envelope.js';
-import { defineQueue } from './queue-contract.js';
+import { defineQueue, type QueueContract } from './queue-contract.js';
 import { OnJob, type JobContext } from './queue.decorators.js';
 import { JobValidationError } from './queue.errors.js';
+import { goOn } from './thenable.js';
 
 const { signal } = new AbortController();
 
@@ -81,6 +82,13 @@ describe('JobDispatcher', () => {
     };
     const contract = (late: { data: boolean; result: boolean }) =>
       defineQueue('mail__out', { jobs: { echo: { data: text(late.data), result: text(late.result) } } });
+    /** As a worker does it. */
+    const run = (dispatcher: JobDispatcher, data: unknown, rules: QueueContract): unknown => {
+      const echoed = job('echo', envelope(data, 't1'));
+      return goOn(dispatcher.dispatch(echoed, { signal }, rules), (value) =>
+        dispatcher.checkResult(echoed, value, rules),
+      );
+    };
     const each = [
       { data: false, result: false, handler: false },
       { data: true, result: false, handler: false },
@@ -91,23 +99,23 @@ describe('JobDispatcher', () => {
 
     it.each(each)('checks both ends, and waits only where it has to: %p', async ({ handler, ...late }) => {
       const dispatcher = echo((data) => (handler ? Promise.resolve(data) : data));
-      const answer = dispatcher.dispatch(job('echo', envelope('a', 't1')), { signal }, contract(late));
+      const answer = run(dispatcher, 'a', contract(late));
 
       expect(answer instanceof Promise).toBe(handler || late.data || late.result);
       expect(await answer).toBe('a!!');
     });
 
     it.each(each)('fails a job for good that does not match: %p', async ({ handler, ...late }) => {
-      const run = (data: unknown, answer: unknown) => async () =>
-        echo(() => (handler ? Promise.resolve(answer) : answer)).dispatch(
-          job('echo', envelope(data, 't1')),
-          { signal },
+      const dispatched = async (data: unknown, answer: unknown) =>
+        run(
+          echo(() => (handler ? Promise.resolve(answer) : answer)),
+          data,
           contract(late),
         );
 
       const failure = { name: 'UnrecoverableError' };
-      await expect(run(1, 'a')()).rejects.toMatchObject(failure);
-      await expect(run('a', 1)()).rejects.toMatchObject(failure);
+      await expect(dispatched(1, 'a')).rejects.toMatchObject(failure);
+      await expect(dispatched('a', 1)).rejects.toMatchObject(failure);
     });
 
     it('lets an error of the handler through, whatever it is', async () => {
@@ -119,13 +127,8 @@ describe('JobDispatcher', () => {
       const error = new JobValidationError('mail__out', 'other', 'data', ['to']);
 
       for (const late of [true, false]) {
-        const run = async () =>
-          fail(error, late).dispatch(
-            job('echo', envelope('a', 't1')),
-            { signal },
-            contract({ data: false, result: false }),
-          );
-        await expect(run()).rejects.toBe(error);
+        const dispatched = async () => run(fail(error, late), 'a', contract({ data: false, result: false }));
+        await expect(dispatched()).rejects.toBe(error);
       }
     });
 
@@ -134,11 +137,7 @@ describe('JobDispatcher', () => {
       const builder = { then: (resolve: (value: string) => void) => resolve('b') };
       const dispatcher = echo(() => builder);
 
-      const answer = dispatcher.dispatch(
-        job('echo', envelope('a', 't1')),
-        { signal },
-        contract({ data: false, result: false }),
-      );
+      const answer = run(dispatcher, 'a', contract({ data: false, result: false }));
 
       expect(await answer).toBe('b!');
     });

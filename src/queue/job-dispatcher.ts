@@ -73,8 +73,8 @@ export class JobDispatcher {
   }
 
   /**
-   * Runs the handler of the job's name; with a contract, checks payload and result. Its answer is a promise only
-   * where the handler or a schema gives one: this runs once per job.
+   * Runs the handler of the job's name; with a contract, checks its payload. The answer is the handler's, to be
+   * checked by {@link checkResult}: a promise only where the handler, or an asynchronous schema, gives one.
    *
    * @throws what the handler throws, and `UnrecoverableError` where another attempt would end the same way
    */
@@ -86,12 +86,19 @@ export class JobDispatcher {
     const { data, tenantId, trace } = openEnvelope(job.data);
     const context = new RunningJob(job, tenantId, control);
     const scope = trace === undefined ? { tenantId } : { tenantId, ...trace };
-    const schemas = contract && Object.hasOwn(contract.jobs, job.name) ? contract.jobs[job.name] : undefined;
+    const schema = schemasOf(job, contract)?.data;
     const handle = (payload: unknown): unknown => this.context.run(scope, () => handler(payload, context));
-    if (!schemas) return handle(data);
-    const answer = goOn(checkForGood(schemas.data, data, partOf(job, 'data')), handle);
-    const { result } = schemas;
-    return result ? goOn(answer, (value) => checkForGood(result, value, partOf(job, 'result'))) : answer;
+    return schema ? goOn(checkForGood(schema, data, partOf(job, 'data')), handle) : handle(data);
+  }
+
+  /**
+   * Checks what a handler came to, where there is a contract for it; a promise only where the schema gives one.
+   *
+   * @throws `UnrecoverableError` when it does not match
+   */
+  checkResult(job: Job, value: unknown, contract?: QueueContract): unknown {
+    const schema = schemasOf(job, contract)?.result;
+    return schema ? checkForGood(schema, value, partOf(job, 'result')) : value;
   }
 }
 
@@ -106,6 +113,10 @@ class RunningJob implements JobContext {
   get signal(): AbortSignal {
     return this.control.signal;
   }
+}
+
+function schemasOf({ name }: Job, contract: QueueContract | undefined) {
+  return contract && Object.hasOwn(contract.jobs, name) ? contract.jobs[name] : undefined;
 }
 
 function partOf(job: Job, part: CheckedPart['part']): CheckedPart {

@@ -175,16 +175,31 @@ export class QueueWorker {
     } catch (error) {
       return this.giveUp(run, job, token, error);
     }
-    if (!isThenable(answer)) return this.end(run, answer);
+    if (!isThenable(answer)) return this.conclude(run, job, token, answer);
     return Promise.resolve(answer).then(
-      (value) => this.end(run, value),
+      (value) => this.conclude(run, job, token, value),
       (error: unknown) => this.giveUp(run, job, token, error),
     );
   }
 
-  private end<T>(run: JobRun, value: T): T {
+  private conclude(run: JobRun, job: Job, token: string | undefined, value: unknown): unknown {
+    const { dispatcher, settings } = this.init;
+    let result: unknown;
+    try {
+      result = dispatcher.checkResult(job, value, settings.contract);
+    } catch (error) {
+      return this.giveUp(run, job, token, error);
+    }
+    if (!isThenable(result)) return this.end(run, result);
+    return Promise.resolve(result).then(
+      (late) => this.end(run, late),
+      (error: unknown) => this.giveUp(run, job, token, error),
+    );
+  }
+
+  private end<T>(run: JobRun, result: T): T {
     this.running.end(run);
-    return value;
+    return result;
   }
 
   /** A limit that was reached puts the job off; any other error fails the attempt. */

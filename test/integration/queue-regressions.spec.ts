@@ -333,6 +333,42 @@ describe('a worker', () => {
     @OnJob('work') work(): void {}
   }
 
+  it('waits for schemas that check asynchronously, on both ends', async () => {
+    const Late = defineQueue('late__work', {
+      tenant: false,
+      jobs: {
+        work: {
+          data: z.object({ n: z.number() }).refine(async ({ n }) => n < 10),
+          result: z.number().refine(async (n) => n > 0),
+        },
+      },
+      backoff: 1,
+    });
+    @QueueProcessor(Late)
+    class Slow {
+      @OnJob('work') async work({ n }: { n: number }): Promise<number> {
+        return n;
+      }
+    }
+    const module = await start([Slow], [[Late]]);
+    const late = queues(module).producer(Late);
+
+    const refused = await failure(late.add('work', { n: 10 }));
+    const good = await late.add('work', { n: 1 });
+    const bad = await late.add('work', { n: -1 });
+    const unchecked = await late.raw.add('work', { n: 11 });
+    await eventually(
+      'all ended',
+      async () => (await late.raw.getJobCountByTypes('completed', 'failed')) === 3,
+    );
+
+    expect(refused).toBeInstanceOf(JobValidationError);
+    expect(await late.find(good, null)).toMatchObject({ state: 'completed', result: 1 });
+    for (const id of [bad, unchecked.id!]) {
+      expect(await late.find(id, null)).toMatchObject({ state: 'failed', attemptsMade: 1 });
+    }
+  });
+
   it('leaves no timer behind when a look for stalled jobs failed just before its end', async () => {
     const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
     const before = timers();
