@@ -17,7 +17,11 @@
 -- Work: constant. Needs Redis 5.
 --- @include "_clock.lua"
 --- @include "_state.lua"
---- @include "_entry.lua"
+--- @include "_stamp.lua"
+--- @include "_version.lua"
+--- @include "_usable.lua"
+--- @include "_read.lua"
+--- @include "_take.lua"
 
 local now = server_now()
 local raw = usable(KEYS[1], read_entry(KEYS[2]), now)
@@ -29,17 +33,6 @@ end
 local is_there = raw ~= false
 if raw and ARGV[4] ~= '' and string.sub(raw, 3, 30) == ARGV[4] then raw = 1 end
 if will_do then return { now, raw } end
-local holder = redis.call('GET', KEYS[3]) or ''
-local kind = string.sub(holder, 1, 1)
--- Nobody loads while a stale value stands in; one that is gone cannot.
-if kind == '!' and is_there then return { now, raw, 3, math.max(1, redis.call('PTTL', KEYS[3])) } end
-if kind == '-' and ARGV[5] == '1' then return { now, raw, 4, 0 } end
--- The same call may come again because its first answer was lost.
-if kind == '' or kind == '!' or kind == '-' then
-  redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-elseif string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then
-  -- Whoever fills the entry publishes only if somebody waits.
-  if string.sub(holder, -1) ~= '+' then redis.call('APPEND', KEYS[3], '+') end
-  return { now, raw, 2, math.max(1, redis.call('PTTL', KEYS[3])) }
-end
-return { now, raw, 1, next_stamp(KEYS[1], now, 0) }
+local role, detail = take(KEYS[3], ARGV[1], ARGV[2], ARGV[5] == '1', is_there)
+if role == 1 then detail = next_stamp(KEYS[1], now, 0) end
+return { now, raw, role, detail }

@@ -7,8 +7,9 @@
 --
 -- Work: one GET and one HMGET. Needs Redis 5.
 --- @include "_clock.lua"
---- @include "_state.lua"
---- @include "_entry.lua"
+--- @include "_version.lua"
+--- @include "_usable.lua"
+--- @include "_read.lua"
 
 local now = server_now()
 local raw = usable(KEYS[1], read_entry(KEYS[2]), now)
