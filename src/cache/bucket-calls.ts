@@ -66,6 +66,7 @@ export class BucketCalls {
     timeoutMs: number,
     idempotent = false,
   ): Promise<Reply> {
+    bucket.unsent?.leave();
     const { executor, identity } = this.init;
     const call: ScriptCall<Reply> = { operation, script, bucket, keys, parts, timeoutMs, idempotent };
     if (!identity.knows(bucket)) return this.runCarefully(call);
@@ -88,6 +89,7 @@ export class BucketCalls {
     command: (client: RedisClient) => Promise<Reply>,
     timeoutMs: number,
   ): Promise<Reply | undefined> {
+    bucket.unsent?.leave();
     const { executor, identity } = this.init;
     const send = (client: RedisClient): Promise<Reply | undefined> =>
       identity.knows(bucket) ? command(client) : Promise.resolve(undefined);

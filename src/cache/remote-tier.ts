@@ -3,6 +3,7 @@ import type { RedisClient } from '../redis/index.js';
 import { BucketCalls, replyOf, type BucketCallsInit } from './bucket-calls.js';
 import type { Bucket } from './cache-key.js';
 import * as scripts from './cache.scripts.js';
+import { Invalidations, type InvalidationBatch } from './invalidations.js';
 
 /** Role of a caller that asked to load: `lead` loads, `wait` for another, `backoff`: nobody for now,
  * `alone`: what it waited for is not kept, so there is nothing to wait for. */
@@ -65,6 +66,7 @@ const EMPTY = Buffer.alloc(0);
  */
 export class RemoteTier {
   private readonly calls: BucketCalls;
+  private readonly invalidations = new Invalidations((batch) => this.sendInvalidations(batch));
 
   constructor(private readonly init: RemoteTierInit) {
     this.calls = new BucketCalls(init);
@@ -239,18 +241,8 @@ export class RemoteTier {
     target: InvalidationTarget,
     mode: 'delete' | 'expire',
     timeoutMs: number,
-  ): Promise<number> {
-    const signals = target === 'all' ? [bucket.all] : target.map((tag) => bucket.tag(tag));
-    const fields = target === 'all' ? ['*'] : target.map((tag) => `t:${tag}`);
-    const parts = [bucket.state, ...signals, mode, this.init.coherence.tellChannel, ...fields];
-    return this.calls.run(
-      'cache.invalidate',
-      scripts.INVALIDATE,
-      bucket,
-      1 + signals.length,
-      parts,
-      timeoutMs,
-    );
+  ): Promise<unknown> {
+    return this.invalidations.add(bucket, target, mode, timeoutMs);
   }
 
   /** Takes the right to load from whoever has it. @returns the stamp of the load */
@@ -285,6 +277,13 @@ export class RemoteTier {
   withdraw(bucket: Bucket, keys: readonly string[], token: string, timeoutMs: number, error: unknown): void {
     const isPossible = isRednestError(error) && (error as { outcome?: string }).outcome === 'unknown';
     if (isPossible) void this.release(bucket, keys, token, 'free', timeoutMs).catch(() => undefined);
+  }
+
+  private sendInvalidations({ bucket, mode, timeoutMs, fields }: InvalidationBatch): Promise<number> {
+    const { tellChannel } = this.init.coherence;
+    const parts = [bucket.state, ...fields.keys(), mode, tellChannel, ...fields.values()];
+    const keys = 1 + fields.size;
+    return this.calls.run('cache.invalidate', scripts.INVALIDATE, bucket, keys, parts, timeoutMs);
   }
 }
 
