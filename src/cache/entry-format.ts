@@ -88,14 +88,17 @@ function readDigits(raw: Buffer, at: number, bytes: number): number {
 
 /** An entry as it is stored, read field by field when asked. */
 export class StoredEntry {
-  private constructor(private readonly raw: Buffer) {}
+  private constructor(
+    private readonly raw: Buffer,
+    private readonly afterTags: number,
+  ) {}
 
   /** `undefined` for what is not an entry of this format. */
   static parse(raw: Buffer): StoredEntry | undefined {
     const isEntry = raw.length >= TAGS_AT && raw[0] === HEAD_0 && raw[1] === HEAD_1;
     if (!isEntry) return undefined;
-    const entry = new StoredEntry(raw);
-    return entry.afterTags <= raw.length ? entry : undefined;
+    const afterTags = TAGS_AT + readDigits(raw, TAG_BYTES_AT, TAGS_AT - TAG_BYTES_AT);
+    return afterTags <= raw.length ? new StoredEntry(raw, afterTags) : undefined;
   }
 
   /** Stamp of the write or the load, in microseconds of the server's clock. */
@@ -173,10 +176,6 @@ export class StoredEntry {
 
   private get hasValidators(): boolean {
     return (this.raw[FLAGS_AT]! & HAS_VALIDATORS) !== 0;
-  }
-
-  private get afterTags(): number {
-    return TAGS_AT + readDigits(this.raw, TAG_BYTES_AT, TAGS_AT - TAG_BYTES_AT);
   }
 
   private get valueAt(): number {

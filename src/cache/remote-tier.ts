@@ -56,7 +56,6 @@ export interface RemoteTierInit extends BucketCallsInit {
   readonly wakeChannel: string;
 }
 
-const NO_MARK = '';
 const STATE_MS = 1_000;
 const EMPTY = Buffer.alloc(0);
 
@@ -74,7 +73,7 @@ export class RemoteTier {
 
   /** Reads an entry that is not void; it may be stale. The reply is as the script gives it. */
   read(bucket: Bucket, key: string, timeoutMs: number, mark?: Buffer): Promise<RawRead> {
-    const parts = [bucket.state, key, mark ?? NO_MARK];
+    const parts = mark ? [bucket.state, key, mark] : [bucket.state, key];
     return this.calls.run('cache.get', scripts.READ, bucket, 2, parts, timeoutMs, true);
   }
 
@@ -147,9 +146,10 @@ export class RemoteTier {
       mark?: Buffer | undefined;
     },
   ): Promise<RawLead> {
-    const { token, leaseMs, hasWaited = false, timeoutMs, mark = NO_MARK } = options;
+    const { token, leaseMs, hasWaited, timeoutMs, mark } = options;
     const replace = toReplace(options.replace);
-    const parts = [bucket.state, key, bucket.lease(key), token, leaseMs, replace, mark, hasWaited ? 1 : 0];
+    const parts: (string | number | Buffer)[] = [bucket.state, key, bucket.lease(key), token, leaseMs];
+    if (replace !== '' || mark || hasWaited) parts.push(replace, mark ?? '', hasWaited ? 1 : 0);
     return this.calls.run('cache.lead', scripts.LEAD, bucket, 3, parts, timeoutMs, true);
   }
 

@@ -42,6 +42,11 @@ export class CachePlace {
     return this.init.client;
   }
 
+  private get masters(): Redis[] {
+    const { client } = this;
+    return client instanceof Cluster ? client.nodes('master') : [client];
+  }
+
   /** The bucket of an entry. */
   bucketOf(keyPrefix: string, namespace: string, id: string): Bucket {
     return new CacheSpace(keyPrefix, namespace, this.init.buckets).bucketOf(id);
@@ -55,10 +60,17 @@ export class CachePlace {
 
   /** How often scripts were called on all servers. */
   async scriptCalls(): Promise<number> {
-    const { client } = this;
-    const nodes = client instanceof Cluster ? client.nodes('master') : [client];
-    const calls = await Promise.all(nodes.map((node) => scriptCalls(node)));
+    const calls = await Promise.all(this.masters.map((node) => scriptCalls(node)));
     return calls.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** How often a command was called on all servers, by scripts too. */
+  async callsOf(command: string): Promise<number> {
+    const stats = await Promise.all(this.masters.map((node) => node.info('commandstats')));
+    const counts = stats.map((text) =>
+      Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(text)?.[1] ?? 0),
+    );
+    return counts.reduce((sum, count) => sum + count, 0);
   }
 
   /** SIGSTOP to all. */
