@@ -53,7 +53,7 @@ export class Lease {
   }
 
   /** Writes what was loaded, and gives the right back. Never rejects. @returns what became of each */
-  async fill(fillings: readonly Filling[]): Promise<readonly Verdict[]> {
+  async store(fillings: readonly Filling[]): Promise<readonly Verdict[]> {
     clearInterval(this.renewal);
     const { remote, observers, memory } = this.core;
     const { token, stampUs, timeoutMs } = this.terms;

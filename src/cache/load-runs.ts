@@ -142,7 +142,7 @@ export class LoadRuns {
   ): Promise<Verdict> {
     const filling = context.isUnwanted ? undefined : await this.filling(plan, value, context, loadMs);
     if (!filling) return lease.release('unkept');
-    const [verdict = 'unknown'] = await lease.fill([filling]);
+    const [verdict = 'unknown'] = await lease.store([filling]);
     return verdict;
   }
 
@@ -157,7 +157,7 @@ export class LoadRuns {
     const filled = new Set(fillings.map(({ key }) => key));
     const left = wanted.flatMap(({ key }) => (filled.has(key) ? [] : [key]));
     await Promise.all([
-      fillings.length > 0 && lease.fill(fillings),
+      fillings.length > 0 && lease.store(fillings),
       left.length > 0 && lease.release('unkept', left),
     ]);
   }

@@ -55,7 +55,7 @@ export class WriteThrough {
     try {
       const { flags, bytes } = await codec.compress(codec.encode(value));
       const body = encodeBody({ flags, version, loadMs: 0, tags: options.tags }, bytes);
-      const [verdict] = await lease.fill([{ key: place.key, body, ...lifetimeOf(options, value) }]);
+      const [verdict] = await lease.store([{ key: place.key, body, ...lifetimeOf(options, value) }]);
       return verdict === 'kept';
     } catch (error) {
       await lease.release('free');
