@@ -132,8 +132,12 @@ export class CacheService {
    * @throws {CacheEncodeError} when the codec refuses the value
    * @throws {ConfigurationError} when the key or an option is unusable
    */
-  async set(key: CacheKey, value: {} | null, options?: CacheSetOptions): Promise<boolean> {
-    return this.parts.writes.write(this.place(key), 'set', value, this.resolveWrite(options));
+  set(key: CacheKey, value: {} | null, options?: CacheSetOptions): Promise<boolean> {
+    try {
+      return this.parts.writes.write(this.place(key), 'set', value, this.resolveWrite(options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**

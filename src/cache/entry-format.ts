@@ -15,9 +15,6 @@ export interface EntryDetails {
   readonly tags: readonly string[];
   readonly validators?: EntryValidators | undefined;
 }
-
-/** Head that the script writes: "r3", stamp, end of freshness, end of life. */
-const HEAD_BYTES = 26;
 /** Where the mark begins and ends: head without "r3", and 4 random bytes. */
 const MARK_FROM = 2;
 const MARK_TO = 30;
@@ -48,36 +45,53 @@ export function encodeBody(details: EntryDetails, bytes: string | Uint8Array): s
   const { tags, validators } = details;
   const named = tags.length === 0 ? '' : tags.map((tag) => sized(tag, TAG_LENGTH_BYTES)).join('');
   const extra = validators ? sized(JSON.stringify(validators), EXTRA_LENGTH_BYTES) : '';
-  const start =
-    digits(Math.floor(Math.random() * BASE ** 4), MARK_TO - HEAD_BYTES) +
-    digits(details.flags | (extra === '' ? 0 : HAS_VALIDATORS), TAG_COUNT_AT - FLAGS_AT) +
-    digits(tags.length, VERSION_AT - TAG_COUNT_AT) +
-    digits(details.version, LOAD_MS_AT - VERSION_AT) +
-    digits(Math.min(Math.round(details.loadMs), MAX_LOAD_MS), TAG_BYTES_AT - LOAD_MS_AT) +
-    digits(named === '' ? 0 : Buffer.byteLength(named), TAGS_AT - TAG_BYTES_AT) +
-    named +
-    extra;
+  const { flags, version } = details;
+  const loadMs = Math.min(Math.round(details.loadMs), MAX_LOAD_MS);
+  const tagBytes = named === '' ? 0 : Buffer.byteLength(named);
+  const random = Math.floor(Math.random() * BASE ** 4);
+  // One call: of many short pieces of text the client would have to make one, for every write.
+  const fixed = String.fromCharCode(
+    digit(random, 3),
+    digit(random, 2),
+    digit(random, 1),
+    digit(random, 0),
+    flags | (extra === '' ? 0 : HAS_VALIDATORS),
+    tags.length,
+    digit(version, 2),
+    digit(version, 1),
+    digit(version, 0),
+    digit(loadMs, 4),
+    digit(loadMs, 3),
+    digit(loadMs, 2),
+    digit(loadMs, 1),
+    digit(loadMs, 0),
+    digit(tagBytes, 2),
+    digit(tagBytes, 1),
+    digit(tagBytes, 0),
+  );
+  const start = fixed + named + extra;
   if (typeof bytes === 'string') return start + bytes;
   return Buffer.concat([Buffer.from(start, 'utf8'), bytes]);
 }
 
 const MAX_LOAD_MS = 2 ** 32 - 1;
 
-/** A number of so many times 7 bits, the highest first. */
-function digits(value: number, bytes: number): string {
-  let text = '';
-  for (let rest = value, at = 0; at < bytes; at += 1) {
-    text = String.fromCharCode(rest % BASE) + text;
-    rest = Math.floor(rest / BASE);
-  }
-  return text;
+/** Powers of {@link BASE}: to work them out costs more than to look them up. */
+const POWERS = [1, BASE, BASE ** 2, BASE ** 3, BASE ** 4] as const;
+
+/** The digit of a number that stands for so many times 7 bits. */
+function digit(value: number, place: number): number {
+  return Math.floor(value / POWERS[place]!) % BASE;
 }
 
 /** Text behind its length. */
 function sized(text: string, lengthBytes: number): string {
   const length = Buffer.byteLength(text);
   if (length >= BASE ** lengthBytes) throw new RangeError('too long to be stored beside a value');
-  return digits(length, lengthBytes) + text;
+  let start = '';
+  for (let place = lengthBytes - 1; place >= 0; place -= 1)
+    start += String.fromCharCode(digit(length, place));
+  return start + text;
 }
 
 function readDigits(raw: Buffer, at: number, bytes: number): number {
