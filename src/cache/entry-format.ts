@@ -15,6 +15,7 @@ export interface EntryDetails {
   readonly tags: readonly string[];
   readonly validators?: EntryValidators | undefined;
 }
+
 /** Where the mark begins and ends: head without "r3", and 4 random bytes. */
 const MARK_FROM = 2;
 const MARK_TO = 30;
