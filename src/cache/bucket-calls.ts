@@ -21,10 +21,10 @@ export interface BucketCallsInit {
   readonly coherence: Coherence;
 }
 
-/** Client with replies as bytes, which the typed one lacks for scripts. */
+/** Client with replies as bytes, which the typed one lacks for scripts; it flattens arrays by itself. */
 interface ByteClient {
-  evalshaBuffer(sha1: string, keys: number, ...parts: ScriptArguments): Promise<unknown>;
-  evalBuffer(lua: string, keys: number, ...parts: ScriptArguments): Promise<unknown>;
+  evalshaBuffer(sha1: string, keys: number, parts: ScriptArguments): Promise<unknown>;
+  evalBuffer(lua: string, keys: number, parts: ScriptArguments): Promise<unknown>;
 }
 
 /** The part of a script that running it needs. */
@@ -66,6 +66,7 @@ export class BucketCalls {
     timeoutMs: number,
     idempotent = false,
   ): Promise<Reply> {
+    bucket.unsent?.leave();
     const { executor, identity } = this.init;
     const call: ScriptCall<Reply> = { operation, script, bucket, keys, parts, timeoutMs, idempotent };
     if (!identity.knows(bucket)) return this.runCarefully(call);
@@ -88,6 +89,7 @@ export class BucketCalls {
     command: (client: RedisClient) => Promise<Reply>,
     timeoutMs: number,
   ): Promise<Reply | undefined> {
+    bucket.unsent?.leave();
     const { executor, identity } = this.init;
     const send = (client: RedisClient): Promise<Reply | undefined> =>
       identity.knows(bucket) ? command(client) : Promise.resolve(undefined);
@@ -166,8 +168,8 @@ export class BucketCalls {
 function sendScript<Reply>(client: RedisClient, call: ScriptCall<Reply>): Promise<unknown> {
   const { script, bucket, keys, parts } = call;
   const bytes = client as unknown as ByteClient;
-  if (bucket.scripts.has(script.sha1)) return bytes.evalshaBuffer(script.sha1, keys, ...parts);
-  return bytes.evalBuffer(script.lua, keys, ...parts).then((reply) => {
+  if (bucket.scripts.has(script.sha1)) return bytes.evalshaBuffer(script.sha1, keys, parts);
+  return bytes.evalBuffer(script.lua, keys, parts).then((reply) => {
     bucket.scripts.add(script.sha1);
     return reply;
   });

@@ -143,6 +143,8 @@ export class Bucket {
   adoptedIn = -1;
   /** The comparison that is running. */
   adopting: Promise<void> | undefined;
+  /** Invalidations that leave before anything else does; see `Invalidations`. */
+  unsent: { leave(): void } | undefined;
   /** Hashes of the scripts that the server of this epoch has run for it. */
   readonly scripts = new Set<string>();
   private readonly entryPrefix: string;

@@ -1,17 +1,11 @@
-import {
-  foundInMemory,
-  noteFailure,
-  receive,
-  type CacheCore,
-  type EntryPlace,
-  type FoundValue,
-} from './cache-core.js';
+import { foundInMemory, noteFailure, receive, type CacheCore, type FoundValue } from './cache-core.js';
 import { CacheLoaderTimeoutError } from './cache.errors.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
-import { StoredEntry } from './entry-format.js';
+import { stampOf, StoredEntry } from './entry-format.js';
 import type { Flight } from './flights.js';
-import { LoadTokens, longestLoadMs, type Lease } from './lease.js';
+import { LoadTokens, longestLoadMs } from './lease.js';
 import { ALONE_LEASE_MS, LoadRuns, type LoadPlan, type RunningLoad } from './load-runs.js';
+import { LOOK_AGAIN_MS, ManyLoads, type ManyPlan } from './many-loads.js';
 import { raceTimeout, TIMED_OUT } from './race-timeout.js';
 import { ROLES, toEntry, type LoadRole, type RawLead, type Replaceable } from './remote-tier.js';
 import { FOR_ALL, Turns, type Turn } from './turns.js';
@@ -41,9 +35,6 @@ class UnreachableError extends Error {
   override readonly name = 'UnreachableError';
 }
 
-/** A wake-up may be lost with its connection; look again after this long, in milliseconds. */
-const LOOK_AGAIN_MS = 250;
-
 /**
  * Reads a value or loads it: once per key in the whole fleet, because loading needs a lease that the
  * server gives to one caller. Others wait to be woken, and take over when the lease ends without a value.
@@ -53,9 +44,11 @@ export class CacheLoads {
   private readonly turns = new Turns();
   private readonly refreshing = new Set<string>();
   private readonly runs: LoadRuns;
+  private readonly many: ManyLoads;
 
   constructor(private readonly core: CacheCore) {
     this.runs = new LoadRuns(core);
+    this.many = new ManyLoads(core, this.runs);
   }
 
   /** Answers from Redis or the loader; callers of one process share the work. */
@@ -72,16 +65,9 @@ export class CacheLoads {
       .finally(() => this.refreshing.delete(plan.key));
   }
 
-  /** Loads the values of several keys with one call of the loader. */
-  async runMany<Id, T>(
-    missing: readonly (readonly [Id, EntryPlace])[],
-    loader: (missing: Id[]) => Promise<ReadonlyMap<Id, T>>,
-    options: ResolvedEntryOptions,
-    force: boolean,
-  ): Promise<ReadonlyMap<Id, T>> {
-    const replace = force ? 'any' : undefined;
-    const leases = await Promise.all(missing.map(([, place]) => this.claim(place, options, replace)));
-    return this.runs.startMany(missing, leases, loader, options);
+  /** Reads values, and loads those that are missing with one call of the loader. */
+  runMany<Id, T>(plan: ManyPlan<Id, T>): Promise<Map<Id, T>> {
+    return this.many.run(plan);
   }
 
   /** Whether a fresh value is due to be loaded anew. */
@@ -217,29 +203,6 @@ export class CacheLoads {
     if ((await raceTimeout(load.verdict, longestLoadMs(plan.options))) === TIMED_OUT) load.abort();
   }
 
-  /** Takes the right to load one of many keys; without it the value is loaded and not kept. */
-  private async claim(
-    place: EntryPlace,
-    options: ResolvedEntryOptions,
-    replace: Replaceable,
-  ): Promise<Lease | undefined> {
-    const { remote, observers } = this.core;
-    const { bucket, key } = place;
-    const token = this.tokens.next();
-    const { timeoutMs } = options;
-    const leaseMs = options.leaseMs || ALONE_LEASE_MS;
-    try {
-      const lead = await remote.lead(bucket, key, { token, leaseMs, replace, timeoutMs });
-      const [, , role, stampUs] = lead;
-      if (role !== 1 || stampUs === undefined) return undefined;
-      return this.runs.lease(place, options, token, stampUs);
-    } catch (error) {
-      remote.withdraw(bucket, key, token, timeoutMs, error);
-      noteFailure(observers, 'read', 'readFailures', error);
-      return undefined;
-    }
-  }
-
   private async ask<T>(
     plan: LoadPlan<T>,
     token: string,
@@ -261,7 +224,7 @@ export class CacheLoads {
           : await remote.lead(bucket, key, { token, leaseMs, replace, hasWaited, timeoutMs, mark });
     } catch (error) {
       if (ticket) this.core.memory!.end(ticket);
-      remote.withdraw(bucket, key, token, timeoutMs, error);
+      remote.withdraw(bucket, [key], token, timeoutMs, error);
       noteFailure(observers, 'read', 'readFailures', error);
       throw new UnreachableError('Redis did not answer', { cause: error });
     }
@@ -318,10 +281,4 @@ export class CacheLoads {
 function isFresh(nowUs: number, raw: Buffer | null | 1): boolean {
   const stored = Buffer.isBuffer(raw) ? StoredEntry.parse(raw) : undefined;
   return stored !== undefined && stored.softUs > nowUs;
-}
-
-/** Of what may not be readable otherwise. */
-function stampOf(raw: Buffer | null | 1): number | undefined {
-  const stampUs = Buffer.isBuffer(raw) ? StoredEntry.parse(raw)?.stampUs : undefined;
-  return Number.isSafeInteger(stampUs) ? stampUs : undefined;
 }

@@ -64,7 +64,7 @@ export class CacheReads {
     timeoutMs: number,
   ): Promise<Map<string, FoundValue>> {
     const found = new Map<string, FoundValue>();
-    const missing = useMemory ? this.fromMemory(places, found) : places;
+    const missing = useMemory ? this.inMemory(places, found) : places;
     const groups = groupByBucket(missing);
     await Promise.all(
       [...groups].map(([bucket, group]) => this.group(bucket, group, useMemory, timeoutMs, found)),
@@ -72,7 +72,8 @@ export class CacheReads {
     return found;
   }
 
-  private fromMemory(places: readonly EntryPlace[], found: Map<string, FoundValue>): EntryPlace[] {
+  /** Finds the copies that may be served. @returns the places without one */
+  inMemory(places: readonly EntryPlace[], found: Map<string, FoundValue>): EntryPlace[] {
     const { memory, observers } = this.core;
     if (!memory) return [...places];
     const missing: EntryPlace[] = [];
@@ -130,9 +131,9 @@ export class CacheReads {
 const MAX_KEYS = 500;
 
 /** Sorts entries by bucket, in groups that one script can take. */
-export function groupByBucket(places: readonly EntryPlace[]): [Bucket, EntryPlace[]][] {
-  const open = new Map<Bucket, EntryPlace[]>();
-  const groups: [Bucket, EntryPlace[]][] = [];
+export function groupByBucket<Place extends EntryPlace>(places: readonly Place[]): [Bucket, Place[]][] {
+  const open = new Map<Bucket, Place[]>();
+  const groups: [Bucket, Place[]][] = [];
   for (const place of places) {
     let group = open.get(place.bucket);
     if (!group || group.length === MAX_KEYS) {

@@ -39,7 +39,7 @@ export class CacheWrites {
       const { flags, bytes } = isPromise(compressed) ? await compressed : compressed;
       const body = encodeBody({ flags, version: view.version, loadMs: 0, tags: options.tags }, bytes);
       const life = lifetimeOf(options, value);
-      const { stampUs } = await remote.write(bucket, key, { mode, body, ...life }, options.timeoutMs);
+      const stampUs = await remote.write(bucket, mode, { key, body, ...life }, options.timeoutMs);
       observers.log.succeeded('write');
       if (stampUs === 0) return false;
       observers.recorder.count('writes');

@@ -3,165 +3,27 @@
 import type { LuaScript } from '../redis/index.js';
 
 /**
- * Compares the server with the one that kept the state until now. After a failover or a restart writes
- * and invalidations may be lost, so what was written before is no longer believed.
- *
- * KEYS[1] state: hash of the bucket
- * KEYS[2] signal: of everything; written so that tracking tells of the change
- * ARGV[1] tell (string): channel on which changes are told, or empty
- * Reply [number, number]: server clock in microseconds; 1 when entries became void
- *
- * Work: constant. Needs Redis 5.
- * A user that may not run INFO gets an error instead of text; then nobody can tell, and nothing is believed.
- */
-export const ADOPT: LuaScript<
-  readonly [state: string, signal: string],
-  readonly [tell: string],
-  [number, number]
-> = Object.freeze({
-  name: 'adopt',
-  sha1: '1250f23de8edffce85bf817bcacca0f773c9a7af',
-  lua: `local function server_now()
-local time = redis.call('TIME')
-return tonumber(time[1]) * 1000000 + tonumber(time[2])
-end
-local function whole(number)
-return string.format('%.0f', number)
-end
-local RESERVE = 100000
-local LOAD_US = 3600000000
-local function next_stamp(state_key, now, keep)
-local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
-local stamp = now
-if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
-if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
-if not state[1] then
-redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
-else
-if not state[3] or stamp > tonumber(state[3]) then
-local reserved = stamp == now and now + RESERVE or stamp
-redis.call('HSET', state_key, 'w', whole(reserved))
-end
-if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
-end
-return stamp
-end
-local function next_version(state_key, now)
-local state = redis.call('HMGET', state_key, 'v', 'w')
-return math.max(now, tonumber(state[1] or '0'), tonumber(state[2] or '0')) + 1
-end
-local function read_version(text)
-if not text then return 0, 0 end
-local plain = tonumber(text)
-if plain then return plain, 0 end
-local deleted, expired = string.match(text, '^(%d+):(%d+)$')
-return tonumber(deleted), tonumber(expired)
-end
-local now = server_now()
-local info = redis.pcall('INFO', 'server')
-local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
-local state = redis.call('HMGET', KEYS[1], 'r', 'e')
-if run and state[1] == run then return { now, 0 } end
-local birth = next_version(KEYS[1], now)
-redis.call('HSET', KEYS[1], 'r', run or 'unknown', 'e', whole(birth), 'v', whole(birth))
-if not state[2] then return { now, 0 } end
-redis.call('SET', KEYS[2], whole(birth), 'PX', 3600000)
-if ARGV[1] ~= '' then redis.call('PUBLISH', ARGV[1], KEYS[2]) end
-return { now, 1 }`,
-});
-
-/**
- * Takes the right to load an entry from whoever has it, for a write of the store behind the cache.
- *
- * KEYS[1] state: hash of the bucket
- * KEYS[2] lease: lease of the load
- * ARGV[1] token (string): of the write
- * ARGV[2] lease (number): how long the right lasts without renewal, in milliseconds
- * Reply number: stamp in microseconds
- * Those who wait for whoever had it now wait for this one, which must know to wake them.
- */
-export const CLAIM: LuaScript<
-  readonly [state: string, lease: string],
-  readonly [token: string, lease: number],
-  number
-> = Object.freeze({
-  name: 'claim',
-  sha1: '81752a0d9d464900d0b60e3b7cebae14a9216705',
-  lua: `local function server_now()
-local time = redis.call('TIME')
-return tonumber(time[1]) * 1000000 + tonumber(time[2])
-end
-local function whole(number)
-return string.format('%.0f', number)
-end
-local RESERVE = 100000
-local LOAD_US = 3600000000
-local function next_stamp(state_key, now, keep)
-local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
-local stamp = now
-if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
-if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
-if not state[1] then
-redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
-else
-if not state[3] or stamp > tonumber(state[3]) then
-local reserved = stamp == now and now + RESERVE or stamp
-redis.call('HSET', state_key, 'w', whole(reserved))
-end
-if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
-end
-return stamp
-end
-local function next_version(state_key, now)
-local state = redis.call('HMGET', state_key, 'v', 'w')
-return math.max(now, tonumber(state[1] or '0'), tonumber(state[2] or '0')) + 1
-end
-local function read_version(text)
-if not text then return 0, 0 end
-local plain = tonumber(text)
-if plain then return plain, 0 end
-local deleted, expired = string.match(text, '^(%d+):(%d+)$')
-return tonumber(deleted), tonumber(expired)
-end
-local holder = redis.call('GET', KEYS[2]) or ''
-local waited = string.sub(holder, -1) == '+' and '+' or ''
-redis.call('SET', KEYS[2], ARGV[1] .. waited, 'PX', ARGV[2])
-return next_stamp(KEYS[1], server_now(), 0)`,
-});
-
-/**
- * Writes what was loaded, unless it has been overtaken: by a write or delete of the key, which took the
- * lease away, or by an invalidation of one of its tags; or it took so long that those are forgotten.
+ * Writes an entry unless a fresh one is there, and voids a load of it that is running.
  *
  * KEYS[1] state: hash of the bucket
  * KEYS[2] entry: entry
  * KEYS[3] lease: lease of the load
- * ARGV[1] token (string): of the load
- * ARGV[2] stamp (number): of the load
- * ARGV[3] ttl (number): time to live in milliseconds
- * ARGV[4] keep (number): how long it is kept after that, in milliseconds
- * ARGV[5] body (Buffer): the entry without its head
- * ARGV[6] wake (string): channel on which waiters are woken
- * ARGV[7] tell (string): channel on which changes are told, or empty
- * Reply [number, number]: server clock in microseconds; 0 when it was overtaken
+ * ARGV[1] ttl (number): time to live in milliseconds
+ * ARGV[2] keep (number): how long it is kept after that, in milliseconds
+ * ARGV[3] body (string | Buffer): the entry without its head
+ * ARGV[4] wake (string): channel on which waiters are woken
+ * ARGV[5] tell (string): channel on which changes are told, or empty
+ * Reply number: stamp in microseconds; 0 when nothing was added
  *
  * Work: constant. Needs Redis 5.
  */
-export const FILL: LuaScript<
+export const ADD: LuaScript<
   readonly [state: string, entry: string, lease: string],
-  readonly [
-    token: string,
-    stamp: number,
-    ttl: number,
-    keep: number,
-    body: Buffer,
-    wake: string,
-    tell: string,
-  ],
-  [number, number]
+  readonly [ttl: number, keep: number, body: string | Buffer, wake: string, tell: string],
+  number
 > = Object.freeze({
-  name: 'fill',
-  sha1: '6995204ac9d69f30226a285e43cf65006fc69255',
+  name: 'add',
+  sha1: 'd3668d6823c26c2a6087929f0c01480cf083d25e',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -170,7 +32,6 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
-local LOAD_US = 3600000000
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 local stamp = now
@@ -187,9 +48,9 @@ if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whol
 end
 return stamp
 end
-local function next_version(state_key, now)
-local state = redis.call('HMGET', state_key, 'v', 'w')
-return math.max(now, tonumber(state[1] or '0'), tonumber(state[2] or '0')) + 1
+local HEAD = 'r3'
+local function entry_head(stamp, soft, hard)
+return HEAD .. struct.pack('<ddd', stamp, soft, hard)
 end
 local function read_version(text)
 if not text then return 0, 0 end
@@ -198,21 +59,18 @@ if plain then return plain, 0 end
 local deleted, expired = string.match(text, '^(%d+):(%d+)$')
 return tonumber(deleted), tonumber(expired)
 end
-local HEAD = 'r2'
-local TAGS_AT = 41
-local function entry_head(stamp, soft, hard)
-return HEAD .. struct.pack('<ddd', stamp, soft, hard)
-end
+local TAGS_AT = 44
 local function is_entry(raw)
-return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == HEAD
+return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == 'r3'
 end
 local function entry_tags(raw, fields)
 local at = TAGS_AT
 for _ = 1, string.byte(raw, 32) do
-local length = string.byte(raw, at)
-if not length or at + length > #raw then return nil end
-fields[#fields + 1] = 't:' .. string.sub(raw, at + 1, at + length)
-at = at + length + 1
+local high, low = string.byte(raw, at, at + 1)
+local last = low and at + 1 + high * 128 + low
+if not last or last > #raw then return nil end
+fields[#fields + 1] = 't:' .. string.sub(raw, at + 2, last)
+at = last + 1
 end
 return fields
 end
@@ -246,20 +104,233 @@ if not is_entry(raw) then return false end
 local soft = struct.unpack('<d', raw, 11)
 return soft > now
 end
-local now = server_now()
-local holder = redis.call('GET', KEYS[3])
-if not holder or string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then return { now, 0 } end
-redis.call('DEL', KEYS[3])
-if string.sub(holder, -1) == '+' then redis.call('PUBLISH', ARGV[6], KEYS[2]) end
-if tonumber(ARGV[2]) < now - LOAD_US then return { now, 0 } end
-local ttl, keep = tonumber(ARGV[3]), tonumber(ARGV[4])
+local function put(now, ttl, keep, body, wake, tell)
 local life = ttl + keep
-local entry = entry_head(tonumber(ARGV[2]), now + ttl * 1000, now + life * 1000) .. ARGV[5]
-if usable(KEYS[1], entry, now) ~= entry then return { now, 0 } end
-next_stamp(KEYS[1], now, life * 1000)
-redis.call('SET', KEYS[2], entry, 'PX', life)
-if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[7], KEYS[2]) end
+local stamp = next_stamp(KEYS[1], now, life * 1000)
+redis.call('SET', KEYS[2], entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body, 'PX', life)
+if redis.call('DEL', KEYS[3]) == 1 then redis.call('PUBLISH', wake, KEYS[2]) end
+if tell ~= '' then redis.call('PUBLISH', tell, KEYS[2]) end
+return stamp
+end
+local now = server_now()
+local raw = usable(KEYS[1], read_entry(KEYS[2]), now)
+if raw and is_fresh(raw, now) then return 0 end
+return put(now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5])`,
+});
+
+/**
+ * Compares the server with the one that kept the state until now. After a failover or a restart writes
+ * and invalidations may be lost, so what was written before is no longer believed.
+ *
+ * KEYS[1] state: hash of the bucket
+ * KEYS[2] signal: of everything; written so that tracking tells of the change
+ * ARGV[1] tell (string): channel on which changes are told, or empty
+ * Reply [number, number]: server clock in microseconds; 1 when entries became void
+ *
+ * Work: constant. Needs Redis 5.
+ * A user that may not run INFO gets an error instead of text; then nobody can tell, and nothing is believed.
+ */
+export const ADOPT: LuaScript<
+  readonly [state: string, signal: string],
+  readonly [tell: string],
+  [number, number]
+> = Object.freeze({
+  name: 'adopt',
+  sha1: 'c52db5ffe464f7900e9fb32dea90885b20119c76',
+  lua: `local function server_now()
+local time = redis.call('TIME')
+return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+local function whole(number)
+return string.format('%.0f', number)
+end
+local function next_version(last, reserved, now)
+return math.max(now, tonumber(last or '0'), tonumber(reserved or '0')) + 1
+end
+local now = server_now()
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+local state = redis.call('HMGET', KEYS[1], 'r', 'e', 'v', 'w')
+if run and state[1] == run then return { now, 0 } end
+local birth = next_version(state[3], state[4], now)
+redis.call('HSET', KEYS[1], 'r', run or 'unknown', 'e', whole(birth), 'v', whole(birth))
+if not state[2] then return { now, 0 } end
+redis.call('SET', KEYS[2], whole(birth), 'PX', 3600000)
+if ARGV[1] ~= '' then redis.call('PUBLISH', ARGV[1], KEYS[2]) end
 return { now, 1 }`,
+});
+
+/**
+ * Takes the right to load an entry from whoever has it, for a write of the store behind the cache.
+ *
+ * KEYS[1] state: hash of the bucket
+ * KEYS[2] lease: lease of the load
+ * ARGV[1] token (string): of the write
+ * ARGV[2] lease (number): how long the right lasts without renewal, in milliseconds
+ * Reply number: stamp in microseconds
+ * Those who wait for whoever had it now wait for this one, which must know to wake them.
+ */
+export const CLAIM: LuaScript<
+  readonly [state: string, lease: string],
+  readonly [token: string, lease: number],
+  number
+> = Object.freeze({
+  name: 'claim',
+  sha1: 'be646f2357663d812ba42f88ee588632182a2ac4',
+  lua: `local function server_now()
+local time = redis.call('TIME')
+return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+local function whole(number)
+return string.format('%.0f', number)
+end
+local RESERVE = 100000
+local function next_stamp(state_key, now, keep)
+local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
+local stamp = now
+if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
+if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
+if not state[1] then
+redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
+else
+if not state[3] or stamp > tonumber(state[3]) then
+local reserved = stamp == now and now + RESERVE or stamp
+redis.call('HSET', state_key, 'w', whole(reserved))
+end
+if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
+end
+return stamp
+end
+local holder = redis.call('GET', KEYS[2]) or ''
+local waited = string.sub(holder, -1) == '+' and '+' or ''
+redis.call('SET', KEYS[2], ARGV[1] .. waited, 'PX', ARGV[2])
+return next_stamp(KEYS[1], server_now(), 0)`,
+});
+
+/**
+ * Writes what was loaded, each unless it has been overtaken: by a write or delete of the key, which took the
+ * lease away, or by an invalidation of one of its tags; or it took so long that those are forgotten.
+ *
+ * KEYS[1] state: hash of the bucket
+ * KEYS[...] pairs: entry and lease, for each key
+ * ARGV[1] token (string): of the load
+ * ARGV[2] stamp (number): of the load
+ * ARGV[3] wake (string): channel on which waiters are woken
+ * ARGV[4] tell (string): channel on which changes are told, or empty
+ * ARGV[...] contents (string | number | Buffer): for each key the time to live, and how long it is kept after that, in
+ *   milliseconds, and the entry without its head
+ * Reply (0 | 1)[]: for each key 0 when it was overtaken
+ *
+ * Work: constant per key. Needs Redis 5.
+ */
+export const FILL: LuaScript<
+  readonly [state: string, ...pairs: readonly string[]],
+  readonly [
+    token: string,
+    stamp: number,
+    wake: string,
+    tell: string,
+    ...contents: readonly (string | number | Buffer)[],
+  ],
+  (0 | 1)[]
+> = Object.freeze({
+  name: 'fill',
+  sha1: '8c5845791e36b7d34d7feb93f38a4d1cd1db898f',
+  lua: `local function server_now()
+local time = redis.call('TIME')
+return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+local function whole(number)
+return string.format('%.0f', number)
+end
+local LOAD_US = 3600000000
+local RESERVE = 100000
+local function next_stamp(state_key, now, keep)
+local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
+local stamp = now
+if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
+if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
+if not state[1] then
+redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
+else
+if not state[3] or stamp > tonumber(state[3]) then
+local reserved = stamp == now and now + RESERVE or stamp
+redis.call('HSET', state_key, 'w', whole(reserved))
+end
+if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
+end
+return stamp
+end
+local HEAD = 'r3'
+local function entry_head(stamp, soft, hard)
+return HEAD .. struct.pack('<ddd', stamp, soft, hard)
+end
+local function read_version(text)
+if not text then return 0, 0 end
+local plain = tonumber(text)
+if plain then return plain, 0 end
+local deleted, expired = string.match(text, '^(%d+):(%d+)$')
+return tonumber(deleted), tonumber(expired)
+end
+local TAGS_AT = 44
+local function is_entry(raw)
+return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == 'r3'
+end
+local function entry_tags(raw, fields)
+local at = TAGS_AT
+for _ = 1, string.byte(raw, 32) do
+local high, low = string.byte(raw, at, at + 1)
+local last = low and at + 1 + high * 128 + low
+if not last or last > #raw then return nil end
+fields[#fields + 1] = 't:' .. string.sub(raw, at + 2, last)
+at = last + 1
+end
+return fields
+end
+local function usable(state_key, raw, now)
+if not is_entry(raw) then return raw end
+local fields = entry_tags(raw, { 'e', '*' })
+if not fields then return '' end
+local versions = redis.call('HMGET', state_key, unpack(fields))
+local stamp, soft = struct.unpack('<dd', raw, 3)
+if not versions[1] or stamp < tonumber(versions[1]) then return false end
+local ended = soft
+for i = 2, #versions do
+if versions[i] then
+local deleted, expired = read_version(versions[i])
+if stamp <= deleted then return false end
+if stamp <= expired then ended = math.min(ended, expired, now) end
+end
+end
+if ended < soft then
+return string.sub(raw, 1, 10) .. struct.pack('<d', ended) .. string.sub(raw, 19)
+end
+return raw
+end
+local now = server_now()
+local stamp = tonumber(ARGV[2])
+local longest = 0
+local function fill(key, lease, ttl, keep, body)
+local holder = redis.call('GET', lease)
+if not holder or string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', lease)
+if string.sub(holder, -1) == '+' then redis.call('PUBLISH', ARGV[3], key) end
+if stamp < now - LOAD_US then return 0 end
+local life = ttl + keep
+local entry = entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body
+if usable(KEYS[1], entry, now) ~= entry then return 0 end
+longest = math.max(longest, life * 1000)
+redis.call('SET', key, entry, 'PX', life)
+if ARGV[4] ~= '' then redis.call('PUBLISH', ARGV[4], key) end
+return 1
+end
+local reply = {}
+for i = 1, (#KEYS - 1) / 2 do
+local at = 3 * i + 2
+reply[i] = fill(KEYS[2 * i], KEYS[2 * i + 1], tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2])
+end
+if longest > 0 then next_stamp(KEYS[1], now, longest) end
+return reply`,
 });
 
 /**
@@ -284,7 +355,7 @@ export const INVALIDATE: LuaScript<
   number
 > = Object.freeze({
   name: 'invalidate',
-  sha1: 'b0f3216bd2d6b03c58890374aeb89194d47d8fd2',
+  sha1: '29a98dfc3c2adcdb738288e06bef5491fbfdedb7',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -292,28 +363,7 @@ end
 local function whole(number)
 return string.format('%.0f', number)
 end
-local RESERVE = 100000
 local LOAD_US = 3600000000
-local function next_stamp(state_key, now, keep)
-local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
-local stamp = now
-if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
-if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
-if not state[1] then
-redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
-else
-if not state[3] or stamp > tonumber(state[3]) then
-local reserved = stamp == now and now + RESERVE or stamp
-redis.call('HSET', state_key, 'w', whole(reserved))
-end
-if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
-end
-return stamp
-end
-local function next_version(state_key, now)
-local state = redis.call('HMGET', state_key, 'v', 'w')
-return math.max(now, tonumber(state[1] or '0'), tonumber(state[2] or '0')) + 1
-end
 local function read_version(text)
 if not text then return 0, 0 end
 local plain = tonumber(text)
@@ -321,9 +371,12 @@ if plain then return plain, 0 end
 local deleted, expired = string.match(text, '^(%d+):(%d+)$')
 return tonumber(deleted), tonumber(expired)
 end
+local function next_version(last, reserved, now)
+return math.max(now, tonumber(last or '0'), tonumber(reserved or '0')) + 1
+end
 local SIGNAL_MS = 3600000
-local function forget_old(now)
-local keep = math.max(tonumber(redis.call('HGET', KEYS[1], 'k') or '0'), LOAD_US)
+local function forget_old(now, longest)
+local keep = math.max(tonumber(longest or '0'), LOAD_US)
 local some = redis.call('HRANDFIELD', KEYS[1], math.max(8, 2 * #KEYS), 'WITHVALUES')
 for i = 1, #some, 2 do
 if string.sub(some[i], 1, 2) == 't:' then
@@ -333,52 +386,52 @@ end
 end
 end
 local now = server_now()
-local version = next_version(KEYS[1], now)
-if redis.call('HEXISTS', KEYS[1], 'e') == 0 then redis.call('HSET', KEYS[1], 'e', whole(version)) end
-redis.call('HSET', KEYS[1], 'v', whole(version))
-for i = 2, #KEYS do
-local field = ARGV[i + 1]
-local text = whole(version)
-if ARGV[1] == 'expire' then
-local deleted = read_version(redis.call('HGET', KEYS[1], field))
-text = whole(deleted) .. ':' .. text
+local before = redis.call('HMGET', KEYS[1], 'v', 'w', 'e', 'k', unpack(ARGV, 3))
+local version = whole(next_version(before[1], before[2], now))
+local changes = { 'v', version }
+if not before[3] then
+changes[3] = 'e'
+changes[4] = version
 end
-redis.call('HSET', KEYS[1], field, text)
+for i = 2, #KEYS do
+local text = version
+if ARGV[1] == 'expire' then
+local deleted = read_version(before[i + 3])
+text = whole(deleted) .. ':' .. version
+end
+changes[#changes + 1] = ARGV[i + 1]
+changes[#changes + 1] = text
 redis.call('SET', KEYS[i], text, 'PX', SIGNAL_MS)
 if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], KEYS[i]) end
 end
-forget_old(now)
-return version`,
+redis.call('HSET', KEYS[1], unpack(changes))
+forget_old(now, before[4])
+return tonumber(version)`,
 });
 
 /**
- * Reads an entry, or takes the right to load it.
+ * Reads entries of one bucket, and takes the right to load those that are not fresh.
  *
  * KEYS[1] state: hash of the bucket
- * KEYS[2] entry: entry
- * KEYS[3] lease: lease of the load
+ * KEYS[...] entries_and_leases: all entries, then all leases
  * ARGV[1] token (string): of this load
  * ARGV[2] lease (number): how long the right lasts without renewal, in milliseconds
- * ARGV[3] replace (string | number): also load when the fresh entry is the one with this stamp, or any ('*');
- *   empty for none
- * ARGV[4] known (string | Buffer): mark of the copy the caller has; empty for none
- * ARGV[5] waited (0 | 1): 1 when the caller has waited for another load
- * Reply [number, Buffer | null | 1, (1 | 2 | 3 | 4)?, number?]: server clock in microseconds; the entry, 1
- *   when the copy is still right; a role and a number, or none when the entry is fresh. Role 1: load, and
- *   the stamp of the load. 2: another one loads, 3: nobody may for now, and how long that lasts in ms.
- *   4: what was waited for is not kept
+ * ARGV[3] waited (0 | 1): 1 when the caller has waited for another load
+ * ARGV[...] replace (string | number): for each key, also load when the fresh entry is the one with this stamp, or any
+ *   ('*'); empty for none
+ * Reply [number, number, ...(Buffer | null | 0 | 1 | 2 | 3 | 4)[]]: server clock, and stamp of the loads, in
+ *   microseconds; for each key the entry and 0 when it is fresh, otherwise the stamp of what is there, as text, and the
+ *   role, as from LEAD
  *
- * Work: constant. Needs Redis 5.
- * Nobody loads while a stale value stands in; one that is gone cannot.
- * The same call may come again because its first answer was lost.
+ * Work: one MGET, and one HMGET per entry with tags; constant per key that is not fresh. Needs Redis 5.
  */
-export const LEAD: LuaScript<
-  readonly [state: string, entry: string, lease: string],
-  readonly [token: string, lease: number, replace: string | number, known: string | Buffer, waited: 0 | 1],
-  [number, Buffer | null | 1, (1 | 2 | 3 | 4)?, number?]
+export const LEAD_MANY: LuaScript<
+  readonly [state: string, ...entries_and_leases: readonly string[]],
+  readonly [token: string, lease: number, waited: 0 | 1, ...replace: readonly (string | number)[]],
+  [number, number, ...(Buffer | null | 0 | 1 | 2 | 3 | 4)[]]
 > = Object.freeze({
-  name: 'lead',
-  sha1: '95f49cb759da6647c1fbe4e2d0408dafeb49c684',
+  name: 'lead-many',
+  sha1: 'd4e7ce58e22ec9b00b48e5445254c1a32b098f55',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -387,7 +440,6 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
-local LOAD_US = 3600000000
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 local stamp = now
@@ -404,10 +456,6 @@ if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whol
 end
 return stamp
 end
-local function next_version(state_key, now)
-local state = redis.call('HMGET', state_key, 'v', 'w')
-return math.max(now, tonumber(state[1] or '0'), tonumber(state[2] or '0')) + 1
-end
 local function read_version(text)
 if not text then return 0, 0 end
 local plain = tonumber(text)
@@ -415,21 +463,18 @@ if plain then return plain, 0 end
 local deleted, expired = string.match(text, '^(%d+):(%d+)$')
 return tonumber(deleted), tonumber(expired)
 end
-local HEAD = 'r2'
-local TAGS_AT = 41
-local function entry_head(stamp, soft, hard)
-return HEAD .. struct.pack('<ddd', stamp, soft, hard)
-end
+local TAGS_AT = 44
 local function is_entry(raw)
-return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == HEAD
+return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == 'r3'
 end
 local function entry_tags(raw, fields)
 local at = TAGS_AT
 for _ = 1, string.byte(raw, 32) do
-local length = string.byte(raw, at)
-if not length or at + length > #raw then return nil end
-fields[#fields + 1] = 't:' .. string.sub(raw, at + 1, at + length)
-at = at + length + 1
+local high, low = string.byte(raw, at, at + 1)
+local last = low and at + 1 + high * 128 + low
+if not last or last > #raw then return nil end
+fields[#fields + 1] = 't:' .. string.sub(raw, at + 2, last)
+at = last + 1
 end
 return fields
 end
@@ -463,27 +508,183 @@ if not is_entry(raw) then return false end
 local soft = struct.unpack('<d', raw, 11)
 return soft > now
 end
+local function read_entries(state_key, now, keys)
+local entries = redis.call('MGET', unpack(keys))
+local base = redis.call('HMGET', state_key, 'e', '*')
+local birth = base[1] and tonumber(base[1])
+local deleted, expired = read_version(base[2])
+for i, raw in ipairs(entries) do
+if is_entry(raw) then
+local stamp = struct.unpack('<d', raw, 3)
+if not birth or stamp < birth or stamp <= deleted then
+entries[i] = false
+elseif stamp <= expired or string.byte(raw, 32) > 0 then
+entries[i] = usable(state_key, raw, now)
+end
+end
+end
+return entries
+end
+local function take(lease, token, lease_ms, has_waited, is_there)
+local holder = redis.call('GET', lease) or ''
+local kind = string.sub(holder, 1, 1)
+if kind == '!' and is_there then return 3, math.max(1, redis.call('PTTL', lease)) end
+if kind == '-' and has_waited then return 4, 0 end
+if kind == '' or kind == '!' or kind == '-' then
+redis.call('SET', lease, token, 'PX', lease_ms)
+elseif string.sub(holder, 1, #token) ~= token then
+if string.sub(holder, -1) ~= '+' then redis.call('APPEND', lease, '+') end
+return 2, math.max(1, redis.call('PTTL', lease))
+end
+return 1, 0
+end
+local now = server_now()
+local count = (#KEYS - 1) / 2
+local entries = read_entries(KEYS[1], now, { unpack(KEYS, 2, count + 1) })
+local reply = { now, 0 }
+for i, raw in ipairs(entries) do
+local stamp = is_entry(raw) and whole((struct.unpack('<d', raw, 3))) or false
+local replace = ARGV[i + 3]
+local role = 0
+if replace == '*' or replace == stamp or not is_fresh(raw, now) then
+role = take(KEYS[count + 1 + i], ARGV[1], ARGV[2], ARGV[3] == '1', raw ~= false)
+raw = stamp
+if role == 1 and reply[2] == 0 then reply[2] = next_stamp(KEYS[1], now, 0) end
+end
+reply[2 * i + 1] = raw
+reply[2 * i + 2] = role
+end
+return reply`,
+});
+
+/**
+ * Reads an entry, or takes the right to load it.
+ *
+ * KEYS[1] state: hash of the bucket
+ * KEYS[2] entry: entry
+ * KEYS[3] lease: lease of the load
+ * ARGV[1] token (string): of this load
+ * ARGV[2] lease (number): how long the right lasts without renewal, in milliseconds
+ * ARGV[...] rest (string | number | Buffer): nothing more in the usual case, otherwise: a stamp, to load also when the
+ *   fresh entry is the one with this stamp, or any ('*'), empty for none; the mark of the copy the caller has, empty
+ *   for none; 1 when the caller has waited for another load
+ * Reply [number, Buffer | null | 1, (1 | 2 | 3 | 4)?, number?]: server clock in microseconds; the entry, 1
+ *   when the copy is still right; a role and a number, or none when the entry is fresh. Role 1: load, and
+ *   the stamp of the load. 2: another one loads, 3: nobody may for now, and how long that lasts in ms.
+ *   4: what was waited for is not kept
+ *
+ * Work: constant. Needs Redis 5.
+ */
+export const LEAD: LuaScript<
+  readonly [state: string, entry: string, lease: string],
+  readonly [token: string, lease: number, ...rest: readonly (string | number | Buffer)[]],
+  [number, Buffer | null | 1, (1 | 2 | 3 | 4)?, number?]
+> = Object.freeze({
+  name: 'lead',
+  sha1: '517e752a8bb4b09831d3560a24469a1c877afd0f',
+  lua: `local function server_now()
+local time = redis.call('TIME')
+return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+local function whole(number)
+return string.format('%.0f', number)
+end
+local RESERVE = 100000
+local function next_stamp(state_key, now, keep)
+local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
+local stamp = now
+if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
+if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
+if not state[1] then
+redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
+else
+if not state[3] or stamp > tonumber(state[3]) then
+local reserved = stamp == now and now + RESERVE or stamp
+redis.call('HSET', state_key, 'w', whole(reserved))
+end
+if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
+end
+return stamp
+end
+local function read_version(text)
+if not text then return 0, 0 end
+local plain = tonumber(text)
+if plain then return plain, 0 end
+local deleted, expired = string.match(text, '^(%d+):(%d+)$')
+return tonumber(deleted), tonumber(expired)
+end
+local TAGS_AT = 44
+local function is_entry(raw)
+return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == 'r3'
+end
+local function entry_tags(raw, fields)
+local at = TAGS_AT
+for _ = 1, string.byte(raw, 32) do
+local high, low = string.byte(raw, at, at + 1)
+local last = low and at + 1 + high * 128 + low
+if not last or last > #raw then return nil end
+fields[#fields + 1] = 't:' .. string.sub(raw, at + 2, last)
+at = last + 1
+end
+return fields
+end
+local function usable(state_key, raw, now)
+if not is_entry(raw) then return raw end
+local fields = entry_tags(raw, { 'e', '*' })
+if not fields then return '' end
+local versions = redis.call('HMGET', state_key, unpack(fields))
+local stamp, soft = struct.unpack('<dd', raw, 3)
+if not versions[1] or stamp < tonumber(versions[1]) then return false end
+local ended = soft
+for i = 2, #versions do
+if versions[i] then
+local deleted, expired = read_version(versions[i])
+if stamp <= deleted then return false end
+if stamp <= expired then ended = math.min(ended, expired, now) end
+end
+end
+if ended < soft then
+return string.sub(raw, 1, 10) .. struct.pack('<d', ended) .. string.sub(raw, 19)
+end
+return raw
+end
+local function read_entry(key)
+local raw = redis.pcall('GET', key)
+if type(raw) == 'table' then return '' end
+return raw
+end
+local function is_fresh(raw, now)
+if not is_entry(raw) then return false end
+local soft = struct.unpack('<d', raw, 11)
+return soft > now
+end
+local function take(lease, token, lease_ms, has_waited, is_there)
+local holder = redis.call('GET', lease) or ''
+local kind = string.sub(holder, 1, 1)
+if kind == '!' and is_there then return 3, math.max(1, redis.call('PTTL', lease)) end
+if kind == '-' and has_waited then return 4, 0 end
+if kind == '' or kind == '!' or kind == '-' then
+redis.call('SET', lease, token, 'PX', lease_ms)
+elseif string.sub(holder, 1, #token) ~= token then
+if string.sub(holder, -1) ~= '+' then redis.call('APPEND', lease, '+') end
+return 2, math.max(1, redis.call('PTTL', lease))
+end
+return 1, 0
+end
 local now = server_now()
 local raw = usable(KEYS[1], read_entry(KEYS[2]), now)
-local will_do = is_fresh(raw, now) and ARGV[3] ~= '*'
-if will_do and ARGV[3] ~= '' then
+local replace, known = ARGV[3] or '', ARGV[4] or ''
+local will_do = is_fresh(raw, now) and replace ~= '*'
+if will_do and replace ~= '' then
 local stamp = struct.unpack('<d', raw, 3)
-will_do = whole(stamp) ~= ARGV[3]
+will_do = whole(stamp) ~= replace
 end
 local is_there = raw ~= false
-if raw and ARGV[4] ~= '' and string.sub(raw, 3, 30) == ARGV[4] then raw = 1 end
+if raw and known ~= '' and string.sub(raw, 3, 30) == known then raw = 1 end
 if will_do then return { now, raw } end
-local holder = redis.call('GET', KEYS[3]) or ''
-local kind = string.sub(holder, 1, 1)
-if kind == '!' and is_there then return { now, raw, 3, math.max(1, redis.call('PTTL', KEYS[3])) } end
-if kind == '-' and ARGV[5] == '1' then return { now, raw, 4, 0 } end
-if kind == '' or kind == '!' or kind == '-' then
-redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-elseif string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then
-if string.sub(holder, -1) ~= '+' then redis.call('APPEND', KEYS[3], '+') end
-return { now, raw, 2, math.max(1, redis.call('PTTL', KEYS[3])) }
-end
-return { now, raw, 1, next_stamp(KEYS[1], now, 0) }`,
+local role, detail = take(KEYS[3], ARGV[1], ARGV[2], ARGV[5] == '1', is_there)
+if role == 1 then detail = next_stamp(KEYS[1], now, 0) end
+return { now, raw, role, detail }`,
 });
 
 /**
@@ -501,35 +702,10 @@ export const READ_MANY: LuaScript<
   [number, ...(Buffer | null)[]]
 > = Object.freeze({
   name: 'read-many',
-  sha1: '0a58cae7e6d6dd0f15d319cb0cbeae82ee1c27a2',
+  sha1: '5882dbe512c3cd242fe2524fb7a39f522395cbdf',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
-end
-local function whole(number)
-return string.format('%.0f', number)
-end
-local RESERVE = 100000
-local LOAD_US = 3600000000
-local function next_stamp(state_key, now, keep)
-local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
-local stamp = now
-if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
-if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
-if not state[1] then
-redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
-else
-if not state[3] or stamp > tonumber(state[3]) then
-local reserved = stamp == now and now + RESERVE or stamp
-redis.call('HSET', state_key, 'w', whole(reserved))
-end
-if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
-end
-return stamp
-end
-local function next_version(state_key, now)
-local state = redis.call('HMGET', state_key, 'v', 'w')
-return math.max(now, tonumber(state[1] or '0'), tonumber(state[2] or '0')) + 1
 end
 local function read_version(text)
 if not text then return 0, 0 end
@@ -538,21 +714,18 @@ if plain then return plain, 0 end
 local deleted, expired = string.match(text, '^(%d+):(%d+)$')
 return tonumber(deleted), tonumber(expired)
 end
-local HEAD = 'r2'
-local TAGS_AT = 41
-local function entry_head(stamp, soft, hard)
-return HEAD .. struct.pack('<ddd', stamp, soft, hard)
-end
+local TAGS_AT = 44
 local function is_entry(raw)
-return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == HEAD
+return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == 'r3'
 end
 local function entry_tags(raw, fields)
 local at = TAGS_AT
 for _ = 1, string.byte(raw, 32) do
-local length = string.byte(raw, at)
-if not length or at + length > #raw then return nil end
-fields[#fields + 1] = 't:' .. string.sub(raw, at + 1, at + length)
-at = at + length + 1
+local high, low = string.byte(raw, at, at + 1)
+local last = low and at + 1 + high * 128 + low
+if not last or last > #raw then return nil end
+fields[#fields + 1] = 't:' .. string.sub(raw, at + 2, last)
+at = last + 1
 end
 return fields
 end
@@ -576,34 +749,25 @@ return string.sub(raw, 1, 10) .. struct.pack('<d', ended) .. string.sub(raw, 19)
 end
 return raw
 end
-local function read_entry(key)
-local raw = redis.pcall('GET', key)
-if type(raw) == 'table' then return '' end
-return raw
-end
-local function is_fresh(raw, now)
-if not is_entry(raw) then return false end
-local soft = struct.unpack('<d', raw, 11)
-return soft > now
-end
-local now = server_now()
-local entries = redis.call('MGET', unpack(KEYS, 2))
-local base = redis.call('HMGET', KEYS[1], 'e', '*')
+local function read_entries(state_key, now, keys)
+local entries = redis.call('MGET', unpack(keys))
+local base = redis.call('HMGET', state_key, 'e', '*')
 local birth = base[1] and tonumber(base[1])
 local deleted, expired = read_version(base[2])
-local reply = { now }
 for i, raw in ipairs(entries) do
 if is_entry(raw) then
 local stamp = struct.unpack('<d', raw, 3)
 if not birth or stamp < birth or stamp <= deleted then
-raw = false
+entries[i] = false
 elseif stamp <= expired or string.byte(raw, 32) > 0 then
-raw = usable(KEYS[1], raw, now)
+entries[i] = usable(state_key, raw, now)
 end
 end
-reply[i + 1] = raw
 end
-return reply`,
+return entries
+end
+local now = server_now()
+return { now, unpack(read_entries(KEYS[1], now, { unpack(KEYS, 2) })) }`,
 });
 
 /**
@@ -611,46 +775,21 @@ return reply`,
  *
  * KEYS[1] state: hash of the bucket
  * KEYS[2] entry: entry
- * ARGV[1] known (string | Buffer): mark of the copy the caller has; empty for none
+ * ARGV[...] known (Buffer): mark of the copy the caller has, if it has one
  * Reply [number, Buffer | null | 1]: server clock in microseconds; 1 when the copy is still right
  *
  * Work: one GET and one HMGET. Needs Redis 5.
  */
 export const READ: LuaScript<
   readonly [state: string, entry: string],
-  readonly [known: string | Buffer],
+  readonly [...known: readonly Buffer[]],
   [number, Buffer | null | 1]
 > = Object.freeze({
   name: 'read',
-  sha1: '21bd64961d57fe50b053a2a2d6b1ead242fe663c',
+  sha1: 'b6a3f5890d798788f866d49eaffa5c4e753f54b1',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
-end
-local function whole(number)
-return string.format('%.0f', number)
-end
-local RESERVE = 100000
-local LOAD_US = 3600000000
-local function next_stamp(state_key, now, keep)
-local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
-local stamp = now
-if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
-if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
-if not state[1] then
-redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
-else
-if not state[3] or stamp > tonumber(state[3]) then
-local reserved = stamp == now and now + RESERVE or stamp
-redis.call('HSET', state_key, 'w', whole(reserved))
-end
-if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
-end
-return stamp
-end
-local function next_version(state_key, now)
-local state = redis.call('HMGET', state_key, 'v', 'w')
-return math.max(now, tonumber(state[1] or '0'), tonumber(state[2] or '0')) + 1
 end
 local function read_version(text)
 if not text then return 0, 0 end
@@ -659,21 +798,18 @@ if plain then return plain, 0 end
 local deleted, expired = string.match(text, '^(%d+):(%d+)$')
 return tonumber(deleted), tonumber(expired)
 end
-local HEAD = 'r2'
-local TAGS_AT = 41
-local function entry_head(stamp, soft, hard)
-return HEAD .. struct.pack('<ddd', stamp, soft, hard)
-end
+local TAGS_AT = 44
 local function is_entry(raw)
-return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == HEAD
+return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == 'r3'
 end
 local function entry_tags(raw, fields)
 local at = TAGS_AT
 for _ = 1, string.byte(raw, 32) do
-local length = string.byte(raw, at)
-if not length or at + length > #raw then return nil end
-fields[#fields + 1] = 't:' .. string.sub(raw, at + 1, at + length)
-at = at + length + 1
+local high, low = string.byte(raw, at, at + 1)
+local last = low and at + 1 + high * 128 + low
+if not last or last > #raw then return nil end
+fields[#fields + 1] = 't:' .. string.sub(raw, at + 2, last)
+at = last + 1
 end
 return fields
 end
@@ -709,43 +845,48 @@ return soft > now
 end
 local now = server_now()
 local raw = usable(KEYS[1], read_entry(KEYS[2]), now)
-if raw and ARGV[1] ~= '' and string.sub(raw, 3, 30) == ARGV[1] then return { now, 1 } end
+if raw and ARGV[1] and string.sub(raw, 3, 30) == ARGV[1] then return { now, 1 } end
 return { now, raw }`,
 });
 
 /**
- * Gives the right to load back without a value, and wakes those who wait.
+ * Gives the right to load back without a value, for each key, and wakes those who wait.
  *
- * KEYS[1] lease: lease of the load
+ * KEYS[...] leases: leases of the load
  * ARGV[1] token (string): of the load
  * ARGV[2] after ('free' | 'unkept' | number): `free` lets the next one load; `unkept` tells those who wait
  *   that there is nothing to wait for, so that they need not load one after another; or how long nobody
  *   may load, in milliseconds
  * ARGV[3] wake (string): channel on which waiters are woken
- * ARGV[4] name (string): what to wake
- * Reply number: 0 when it was lost before
+ * ARGV[...] names (string): what to wake, for each lease
+ * Reply number: leases that were not lost before
  * They are woken at once, or look again in a quarter of a second.
  */
 export const RELEASE: LuaScript<
-  readonly [lease: string],
-  readonly [token: string, after: 'free' | 'unkept' | number, wake: string, name: string],
+  readonly [...leases: readonly string[]],
+  readonly [token: string, after: 'free' | 'unkept' | number, wake: string, ...names: readonly string[]],
   number
 > = Object.freeze({
   name: 'release',
-  sha1: '8175b1b1cbd50dda4574762ab73a5416ebf6b08f',
+  sha1: '81773301c15108054ab4c86f40ad6cf51f68d396',
   lua: `local UNKEPT_MS = 1000
-local holder = redis.call('GET', KEYS[1])
-if not holder or string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then return 0 end
+local held = 0
+for i, lease in ipairs(KEYS) do
+local holder = redis.call('GET', lease)
+if holder and string.sub(holder, 1, #ARGV[1]) == ARGV[1] then
+held = held + 1
 local is_waited = string.sub(holder, -1) == '+'
 if tonumber(ARGV[2]) then
-redis.call('SET', KEYS[1], '!', 'PX', ARGV[2])
+redis.call('SET', lease, '!', 'PX', ARGV[2])
 elseif ARGV[2] == 'unkept' and is_waited then
-redis.call('SET', KEYS[1], '-', 'PX', UNKEPT_MS)
+redis.call('SET', lease, '-', 'PX', UNKEPT_MS)
 else
-redis.call('DEL', KEYS[1])
+redis.call('DEL', lease)
 end
-if is_waited then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
-return 1`,
+if is_waited then redis.call('PUBLISH', ARGV[3], ARGV[i + 3]) end
+end
+end
+return held`,
 });
 
 /**
@@ -766,35 +907,10 @@ export const REMOVE: LuaScript<
   number
 > = Object.freeze({
   name: 'remove',
-  sha1: '224b0b067799a736ca21c2910aefbb0b6ec566fc',
+  sha1: '3f61bac1717043819385412fcc179ab366f66acc',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
-end
-local function whole(number)
-return string.format('%.0f', number)
-end
-local RESERVE = 100000
-local LOAD_US = 3600000000
-local function next_stamp(state_key, now, keep)
-local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
-local stamp = now
-if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
-if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
-if not state[1] then
-redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
-else
-if not state[3] or stamp > tonumber(state[3]) then
-local reserved = stamp == now and now + RESERVE or stamp
-redis.call('HSET', state_key, 'w', whole(reserved))
-end
-if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
-end
-return stamp
-end
-local function next_version(state_key, now)
-local state = redis.call('HMGET', state_key, 'v', 'w')
-return math.max(now, tonumber(state[1] or '0'), tonumber(state[2] or '0')) + 1
 end
 local function read_version(text)
 if not text then return 0, 0 end
@@ -803,21 +919,18 @@ if plain then return plain, 0 end
 local deleted, expired = string.match(text, '^(%d+):(%d+)$')
 return tonumber(deleted), tonumber(expired)
 end
-local HEAD = 'r2'
-local TAGS_AT = 41
-local function entry_head(stamp, soft, hard)
-return HEAD .. struct.pack('<ddd', stamp, soft, hard)
-end
+local TAGS_AT = 44
 local function is_entry(raw)
-return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == HEAD
+return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == 'r3'
 end
 local function entry_tags(raw, fields)
 local at = TAGS_AT
 for _ = 1, string.byte(raw, 32) do
-local length = string.byte(raw, at)
-if not length or at + length > #raw then return nil end
-fields[#fields + 1] = 't:' .. string.sub(raw, at + 1, at + length)
-at = at + length + 1
+local high, low = string.byte(raw, at, at + 1)
+local last = low and at + 1 + high * 128 + low
+if not last or last > #raw then return nil end
+fields[#fields + 1] = 't:' .. string.sub(raw, at + 2, last)
+at = last + 1
 end
 return fields
 end
@@ -868,21 +981,29 @@ return count`,
 });
 
 /**
- * Renews the right to load.
+ * Renews the right to load, for each key.
  *
- * KEYS[1] lease: lease of the load
+ * KEYS[...] leases: leases of the load
  * ARGV[1] token (string): of the load
  * ARGV[2] lease (number): how long the right lasts from now, in milliseconds
- * Reply number: 0 when it was lost
+ * Reply number: leases that were not lost
  */
-export const RENEW: LuaScript<readonly [lease: string], readonly [token: string, lease: number], number> =
-  Object.freeze({
-    name: 'renew',
-    sha1: 'f9c16757cb1c63fbd461d8fa4886233d4a4b76b5',
-    lua: `local holder = redis.call('GET', KEYS[1])
-if not holder or string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
-  });
+export const RENEW: LuaScript<
+  readonly [...leases: readonly string[]],
+  readonly [token: string, lease: number],
+  number
+> = Object.freeze({
+  name: 'renew',
+  sha1: 'fbedbcbb016680b056f72ac7eaf48ab836de231c',
+  lua: `local held = 0
+for _, lease in ipairs(KEYS) do
+local holder = redis.call('GET', lease)
+if holder and string.sub(holder, 1, #ARGV[1]) == ARGV[1] then
+held = held + redis.call('PEXPIRE', lease, ARGV[2])
+end
+end
+return held`,
+});
 
 /**
  * Reads what a process needs to check entries by itself.
@@ -912,23 +1033,22 @@ return { now, redis.call('HGETALL', KEYS[1]) }`,
  * KEYS[1] state: hash of the bucket
  * KEYS[2] entry: entry
  * KEYS[3] lease: lease of the load
- * ARGV[1] mode ('set' | 'add'): `add` leaves an entry that is fresh alone
- * ARGV[2] ttl (number): time to live in milliseconds
- * ARGV[3] keep (number): how long it is kept after that, in milliseconds
- * ARGV[4] body (Buffer): the entry without its head
- * ARGV[5] wake (string): channel on which waiters are woken
- * ARGV[6] tell (string): channel on which changes are told, or empty
- * Reply [number, number]: server clock and stamp in microseconds; stamp 0 when nothing was added
+ * ARGV[1] ttl (number): time to live in milliseconds
+ * ARGV[2] keep (number): how long it is kept after that, in milliseconds
+ * ARGV[3] body (string | Buffer): the entry without its head
+ * ARGV[4] wake (string): channel on which waiters are woken
+ * ARGV[5] tell (string): channel on which changes are told, or empty
+ * Reply number: stamp in microseconds
  *
  * Work: constant. Needs Redis 5.
  */
 export const WRITE: LuaScript<
   readonly [state: string, entry: string, lease: string],
-  readonly [mode: 'set' | 'add', ttl: number, keep: number, body: Buffer, wake: string, tell: string],
-  [number, number]
+  readonly [ttl: number, keep: number, body: string | Buffer, wake: string, tell: string],
+  number
 > = Object.freeze({
   name: 'write',
-  sha1: 'be844273735e4526d32da30080b35f225dd73c90',
+  sha1: 'b91da2a009a3d5347b209b365a3376c661b1e6c5',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -937,7 +1057,6 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
-local LOAD_US = 3600000000
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 local stamp = now
@@ -954,76 +1073,17 @@ if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whol
 end
 return stamp
 end
-local function next_version(state_key, now)
-local state = redis.call('HMGET', state_key, 'v', 'w')
-return math.max(now, tonumber(state[1] or '0'), tonumber(state[2] or '0')) + 1
-end
-local function read_version(text)
-if not text then return 0, 0 end
-local plain = tonumber(text)
-if plain then return plain, 0 end
-local deleted, expired = string.match(text, '^(%d+):(%d+)$')
-return tonumber(deleted), tonumber(expired)
-end
-local HEAD = 'r2'
-local TAGS_AT = 41
+local HEAD = 'r3'
 local function entry_head(stamp, soft, hard)
 return HEAD .. struct.pack('<ddd', stamp, soft, hard)
 end
-local function is_entry(raw)
-return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == HEAD
-end
-local function entry_tags(raw, fields)
-local at = TAGS_AT
-for _ = 1, string.byte(raw, 32) do
-local length = string.byte(raw, at)
-if not length or at + length > #raw then return nil end
-fields[#fields + 1] = 't:' .. string.sub(raw, at + 1, at + length)
-at = at + length + 1
-end
-return fields
-end
-local function usable(state_key, raw, now)
-if not is_entry(raw) then return raw end
-local fields = entry_tags(raw, { 'e', '*' })
-if not fields then return '' end
-local versions = redis.call('HMGET', state_key, unpack(fields))
-local stamp, soft = struct.unpack('<dd', raw, 3)
-if not versions[1] or stamp < tonumber(versions[1]) then return false end
-local ended = soft
-for i = 2, #versions do
-if versions[i] then
-local deleted, expired = read_version(versions[i])
-if stamp <= deleted then return false end
-if stamp <= expired then ended = math.min(ended, expired, now) end
-end
-end
-if ended < soft then
-return string.sub(raw, 1, 10) .. struct.pack('<d', ended) .. string.sub(raw, 19)
-end
-return raw
-end
-local function read_entry(key)
-local raw = redis.pcall('GET', key)
-if type(raw) == 'table' then return '' end
-return raw
-end
-local function is_fresh(raw, now)
-if not is_entry(raw) then return false end
-local soft = struct.unpack('<d', raw, 11)
-return soft > now
-end
-local now = server_now()
-if ARGV[1] == 'add' then
-local raw = usable(KEYS[1], read_entry(KEYS[2]), now)
-if raw and is_fresh(raw, now) then return { now, 0 } end
-end
-local ttl, keep = tonumber(ARGV[2]), tonumber(ARGV[3])
+local function put(now, ttl, keep, body, wake, tell)
 local life = ttl + keep
 local stamp = next_stamp(KEYS[1], now, life * 1000)
-local head = entry_head(stamp, now + ttl * 1000, now + life * 1000)
-redis.call('SET', KEYS[2], head .. ARGV[4], 'PX', life)
-if redis.call('DEL', KEYS[3]) == 1 then redis.call('PUBLISH', ARGV[5], KEYS[2]) end
-if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], KEYS[2]) end
-return { now, stamp }`,
+redis.call('SET', KEYS[2], entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body, 'PX', life)
+if redis.call('DEL', KEYS[3]) == 1 then redis.call('PUBLISH', wake, KEYS[2]) end
+if tell ~= '' then redis.call('PUBLISH', tell, KEYS[2]) end
+return stamp
+end
+return put(server_now(), tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5])`,
 });

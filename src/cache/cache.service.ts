@@ -132,8 +132,12 @@ export class CacheService {
    * @throws {CacheEncodeError} when the codec refuses the value
    * @throws {ConfigurationError} when the key or an option is unusable
    */
-  async set(key: CacheKey, value: {} | null, options?: CacheSetOptions): Promise<boolean> {
-    return this.parts.writes.write(this.place(key), 'set', value, this.resolveWrite(options));
+  set(key: CacheKey, value: {} | null, options?: CacheSetOptions): Promise<boolean> {
+    try {
+      return this.parts.writes.write(this.place(key), 'set', value, this.resolveWrite(options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -219,9 +223,11 @@ export class CacheService {
   }
 
   /**
-   * Reads the values of many ids, and loads those that are missing with one call of `loader`. What it
-   * leaves out of its answer stays missing. Loads of other callers are not waited for; a {@link set} or
-   * {@link delete} during the load wins nevertheless.
+   * Reads the values of many ids, and loads those that are missing with one call of `loader`, but for those
+   * that somebody in the fleet loads already: these are waited for, and loaded with a further call when
+   * they were given up. What the loader leaves out of its answer stays missing. A {@link set} or
+   * {@link delete} during the load wins. One round trip for what is not in memory, and one after the load that
+   * the caller does not wait for; on a Cluster one per bucket, sent together.
    *
    * @param keyOf the key of an id
    * @returns the values found and loaded, by id
@@ -237,21 +243,23 @@ export class CacheService {
     refuseUnused(options);
     const resolved = this.resolve(options);
     const force = options?.forceRefresh ?? false;
-    const places = new Map(ids.map((id) => [id, this.place(keyOf(id))]));
-    const all = [...places.values()];
-    const found = force
-      ? new Map<string, FoundValue>()
-      : await this.parts.reads.many(this.view, all, resolved.memory, resolved.timeoutMs);
-    const missing = [...places].filter(([, { key }]) => !found.has(key));
-    const loaded =
-      missing.length === 0
+    const wanted = [...new Map(ids.map((id) => [id, this.place(keyOf(id))]))];
+    const copies = new Map<string, FoundValue>();
+    if (!force && resolved.memory)
+      this.parts.reads.inMemory(
+        wanted.map(([, place]) => place),
+        copies,
+      );
+    const places = wanted.filter(([, { key }]) => !copies.has(key));
+    const found =
+      places.length === 0
         ? new Map<Id, T>()
-        : await this.parts.loads.runMany(missing, loader, resolved, force);
+        : await this.parts.loads.runMany({ places, loader, options: resolved, force });
     const values = new Map<Id, T>();
-    for (const [id, { key }] of places) {
-      const value = found.get(key);
-      if (value) values.set(id, value.value as T);
-      else if (loaded.has(id)) values.set(id, loaded.get(id) as T);
+    for (const [id, { key }] of wanted) {
+      const copy = copies.get(key);
+      if (copy) values.set(id, copy.value as T);
+      else if (found.has(id)) values.set(id, found.get(id) as T);
     }
     return values;
   }

@@ -22,7 +22,7 @@ export interface CacheLoadOptions extends CacheEntryOptions {
 
 /** Settings of `CacheService.getOrSetMany`. Values that are stale do not stand in for its loader. */
 export type CacheLoadManyOptions = CacheSetOptions &
-  Pick<CacheLoadOptions, 'memory' | 'lease' | 'forceRefresh'>;
+  Pick<CacheLoadOptions, 'memory' | 'lease' | 'waitTimeout' | 'forceRefresh'>;
 
 /** One entry of `CacheService.setMany`. */
 export interface CacheManyEntry extends CacheSetOptions {
@@ -79,7 +79,6 @@ const UNUSED_BY_MANY = [
   'eagerRefresh',
   'loaderTimeout',
   'backgroundCompletion',
-  'waitTimeout',
   'staleTimeout',
 ] as const satisfies readonly (keyof CacheLoadOptions)[];
 

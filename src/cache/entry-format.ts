@@ -16,59 +16,104 @@ export interface EntryDetails {
   readonly validators?: EntryValidators | undefined;
 }
 
-/** Head that the script writes: "r2", stamp, end of freshness, end of life. */
-const HEAD_BYTES = 26;
-/** Where the mark begins and ends: head without "r2", and 4 random bytes. */
+/** Where the mark begins and ends: head without "r3", and 4 random bytes. */
 const MARK_FROM = 2;
 const MARK_TO = 30;
-const TAGS_AT = 40;
+const FLAGS_AT = 30;
+const TAG_COUNT_AT = 31;
+const VERSION_AT = 32;
+const LOAD_MS_AT = 35;
+const TAG_BYTES_AT = 40;
+const TAGS_AT = 43;
 const HEAD_0 = 0x72;
-const HEAD_1 = 0x32;
+const HEAD_1 = 0x33;
 /** Bit of the flags: validators follow the tags. */
-const HAS_VALIDATORS = 0x80;
+const HAS_VALIDATORS = 0x40;
+/** A byte carries 7 bits of a number, so that it is one byte as UTF-8 too. */
+const BASE = 128;
+/** Bytes before a tag, and before the validators, that hold their length. */
+const TAG_LENGTH_BYTES = 2;
+const EXTRA_LENGTH_BYTES = 3;
 
 /**
- * Builds an entry without the head, which a script writes by the server's clock.
+ * Builds an entry without the head, which a script writes by the server's clock. What stands before the value is
+ * ASCII, so that a value that is text stays text all the way to the socket: bytes among the arguments made a
+ * write a fifth dearer for the client, most of it garbage.
  *
- * The layout is the one of scripts/_entry.lua.
+ * The layout is the one of scripts/_head.lua.
  */
-export function encodeBody(details: EntryDetails, bytes: string | Uint8Array): Buffer {
+export function encodeBody(details: EntryDetails, bytes: string | Uint8Array): string | Buffer {
   const { tags, validators } = details;
-  const extra = validators ? JSON.stringify(validators) : '';
-  const tagBytes = tags.reduce((sum, tag) => sum + 1 + Buffer.byteLength(tag), 0);
-  const extraBytes = extra === '' ? 0 : 2 + Buffer.byteLength(extra);
-  const length = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length;
-  const fixed = TAGS_AT - HEAD_BYTES;
-  const body = Buffer.allocUnsafe(fixed + tagBytes + extraBytes + length);
-  body.writeUInt32LE((Math.random() * 0x1_0000_0000) >>> 0, 0);
-  body[4] = details.flags | (extra === '' ? 0 : HAS_VALIDATORS);
-  body[5] = tags.length;
-  body.writeUInt16LE(details.version, 6);
-  body.writeUInt32LE(Math.min(Math.round(details.loadMs), 0xffff_ffff), 8);
-  body.writeUInt16LE(tagBytes, 12);
-  let at = fixed;
-  for (const tag of tags) {
-    const written = body.write(tag, at + 1, 'utf8');
-    body[at] = written;
-    at += written + 1;
-  }
-  if (extra !== '') {
-    body.writeUInt16LE(extraBytes - 2, at);
-    at += 2 + body.write(extra, at + 2, 'utf8');
-  }
-  if (typeof bytes === 'string') body.write(bytes, at, 'utf8');
-  else body.set(bytes, at);
-  return body;
+  const named = tags.length === 0 ? '' : tags.map((tag) => sized(tag, TAG_LENGTH_BYTES)).join('');
+  const extra = validators ? sized(JSON.stringify(validators), EXTRA_LENGTH_BYTES) : '';
+  const { flags, version } = details;
+  const loadMs = Math.min(Math.round(details.loadMs), MAX_LOAD_MS);
+  const tagBytes = named === '' ? 0 : Buffer.byteLength(named);
+  const random = Math.floor(Math.random() * BASE ** 4);
+  // One call: of many short pieces of text the client would have to make one, for every write.
+  const fixed = String.fromCharCode(
+    digit(random, 3),
+    digit(random, 2),
+    digit(random, 1),
+    digit(random, 0),
+    flags | (extra === '' ? 0 : HAS_VALIDATORS),
+    tags.length,
+    digit(version, 2),
+    digit(version, 1),
+    digit(version, 0),
+    digit(loadMs, 4),
+    digit(loadMs, 3),
+    digit(loadMs, 2),
+    digit(loadMs, 1),
+    digit(loadMs, 0),
+    digit(tagBytes, 2),
+    digit(tagBytes, 1),
+    digit(tagBytes, 0),
+  );
+  const start = fixed + named + extra;
+  if (typeof bytes === 'string') return start + bytes;
+  return Buffer.concat([Buffer.from(start, 'utf8'), bytes]);
+}
+
+const MAX_LOAD_MS = 2 ** 32 - 1;
+
+/** Powers of {@link BASE}: to work them out costs more than to look them up. */
+const POWERS = [1, BASE, BASE ** 2, BASE ** 3, BASE ** 4] as const;
+
+/** The digit of a number that stands for so many times 7 bits. */
+function digit(value: number, place: number): number {
+  return Math.floor(value / POWERS[place]!) % BASE;
+}
+
+/** Text behind its length. */
+function sized(text: string, lengthBytes: number): string {
+  const length = Buffer.byteLength(text);
+  if (length >= BASE ** lengthBytes) throw new RangeError('too long to be stored beside a value');
+  let start = '';
+  for (let place = lengthBytes - 1; place >= 0; place -= 1)
+    start += String.fromCharCode(digit(length, place));
+  return start + text;
+}
+
+function readDigits(raw: Buffer, at: number, bytes: number): number {
+  let value = 0;
+  for (let index = at; index < at + bytes; index += 1) value = value * BASE + raw[index]!;
+  return value;
 }
 
 /** An entry as it is stored, read field by field when asked. */
 export class StoredEntry {
-  private constructor(private readonly raw: Buffer) {}
+  private constructor(
+    private readonly raw: Buffer,
+    private readonly afterTags: number,
+  ) {}
 
   /** `undefined` for what is not an entry of this format. */
   static parse(raw: Buffer): StoredEntry | undefined {
     const isEntry = raw.length >= TAGS_AT && raw[0] === HEAD_0 && raw[1] === HEAD_1;
-    return isEntry && TAGS_AT + raw.readUInt16LE(38) <= raw.length ? new StoredEntry(raw) : undefined;
+    if (!isEntry) return undefined;
+    const afterTags = TAGS_AT + readDigits(raw, TAG_BYTES_AT, TAGS_AT - TAG_BYTES_AT);
+    return afterTags <= raw.length ? new StoredEntry(raw, afterTags) : undefined;
   }
 
   /** Stamp of the write or the load, in microseconds of the server's clock. */
@@ -93,29 +138,30 @@ export class StoredEntry {
 
   /** How to read the bytes. */
   get flags(): number {
-    return this.raw[30]! & ~HAS_VALIDATORS;
+    return this.raw[FLAGS_AT]! & ~HAS_VALIDATORS;
   }
 
   /** Version of the shape of the value. */
   get version(): number {
-    return this.raw.readUInt16LE(32);
+    return readDigits(this.raw, VERSION_AT, LOAD_MS_AT - VERSION_AT);
   }
 
   /** How long the load took, in milliseconds. */
   get loadMs(): number {
-    return this.raw.readUInt32LE(34);
+    return readDigits(this.raw, LOAD_MS_AT, TAG_BYTES_AT - LOAD_MS_AT);
   }
 
   /** Tags it was written with. */
   get tags(): readonly string[] {
-    const count = this.raw[31]!;
+    const count = this.raw[TAG_COUNT_AT]!;
     if (count === 0) return NO_TAGS;
     const tags: string[] = [];
     let at = TAGS_AT;
     for (let index = 0; index < count; index += 1) {
-      const length = this.raw[at]!;
-      tags.push(this.raw.toString('utf8', at + 1, at + 1 + length));
-      at += length + 1;
+      const from = at + TAG_LENGTH_BYTES;
+      const to = from + readDigits(this.raw, at, TAG_LENGTH_BYTES);
+      tags.push(this.raw.toString('utf8', from, to));
+      at = to;
     }
     return tags;
   }
@@ -126,18 +172,16 @@ export class StoredEntry {
    * @throws when they cannot be read
    */
   get validators(): EntryValidators {
-    if (!(this.raw[30]! & HAS_VALIDATORS)) return NO_VALIDATORS;
-    const at = this.afterTags;
-    const length = this.raw.readUInt16LE(at);
-    const validators: unknown = JSON.parse(this.raw.toString('utf8', at + 2, at + 2 + length));
+    if (!this.hasValidators) return NO_VALIDATORS;
+    const from = this.afterTags + EXTRA_LENGTH_BYTES;
+    const validators: unknown = JSON.parse(this.raw.toString('utf8', from, this.valueAt));
     if (typeof validators === 'object' && validators !== null) return validators;
     throw new TypeError('The validators of the entry are no object');
   }
 
   /** Encoded value; shares memory with the reply. */
   get bytes(): Buffer {
-    const at = this.afterTags;
-    return this.raw.subarray(this.raw[30]! & HAS_VALIDATORS ? at + 2 + this.raw.readUInt16LE(at) : at);
+    return this.raw.subarray(this.valueAt);
   }
 
   /** Size of the whole entry. */
@@ -145,10 +189,21 @@ export class StoredEntry {
     return this.raw.length;
   }
 
-  private get afterTags(): number {
-    return TAGS_AT + this.raw.readUInt16LE(38);
+  private get hasValidators(): boolean {
+    return (this.raw[FLAGS_AT]! & HAS_VALIDATORS) !== 0;
+  }
+
+  private get valueAt(): number {
+    const at = this.afterTags;
+    return this.hasValidators ? at + EXTRA_LENGTH_BYTES + readDigits(this.raw, at, EXTRA_LENGTH_BYTES) : at;
   }
 }
 
 const NO_TAGS: readonly string[] = Object.freeze([]);
 const NO_VALIDATORS: EntryValidators = Object.freeze({});
+
+/** Stamp of what may not be readable otherwise. */
+export function stampOf(raw: Buffer | null | 1): number | undefined {
+  const stampUs = Buffer.isBuffer(raw) ? StoredEntry.parse(raw)?.stampUs : undefined;
+  return Number.isSafeInteger(stampUs) ? stampUs : undefined;
+}

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { noteFailure, type CacheCore, type EntryPlace } from './cache-core.js';
+import { noteFailure, type CacheCore } from './cache-core.js';
+import type { Bucket } from './cache-key.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
 import type { Verdict } from './flights.js';
-import type { AfterRelease, Lifetime } from './remote-tier.js';
+import type { AfterRelease, Filling } from './remote-tier.js';
 
 /** Makes tokens that no other load has. None is the beginning of another, which the scripts rely on. */
 export class LoadTokens {
@@ -33,8 +34,8 @@ export function longestLoadMs({ hardLoaderMs, waitMs }: ResolvedEntryOptions): n
 }
 
 /**
- * The right to load one entry. Renewed while it is held, so that a slow load keeps it and a dead
- * process, or one that hangs, loses it; taken away by whoever writes or deletes the entry.
+ * The right to load entries of one bucket. Renewed while it is held, so that a slow load keeps it and a dead
+ * process, or one that hangs, loses it; taken away, key by key, by whoever writes or deletes the entry.
  */
 export class Lease {
   private readonly renewal: NodeJS.Timeout;
@@ -42,7 +43,8 @@ export class Lease {
 
   constructor(
     private readonly core: CacheCore,
-    private readonly place: EntryPlace,
+    private readonly bucket: Bucket,
+    private readonly keys: readonly string[],
     private readonly terms: LeaseTerms,
   ) {
     this.endMs = performance.now() + terms.heldMs;
@@ -50,32 +52,30 @@ export class Lease {
     this.renewal.unref();
   }
 
-  /** Writes what was loaded, and gives the right back. Never rejects. */
-  async fill(body: Buffer, life: Lifetime): Promise<Verdict> {
+  /** Writes what was loaded, and gives the right back. Never rejects. @returns what became of each */
+  async store(fillings: readonly Filling[]): Promise<readonly Verdict[]> {
     clearInterval(this.renewal);
-    const { remote, observers } = this.core;
-    const { bucket, key } = this.place;
+    const { remote, observers, memory } = this.core;
     const { token, stampUs, timeoutMs } = this.terms;
     try {
-      const { isKept } = await remote.fill(bucket, key, { token, stampUs, body, ...life }, timeoutMs);
+      const kept = await remote.fill(this.bucket, fillings, { token, stampUs }, timeoutMs);
       observers.log.succeeded('write');
-      observers.recorder.count(isKept ? 'writes' : 'discardedWrites');
-      return isKept ? 'kept' : 'overtaken';
+      for (const isKept of kept) observers.recorder.count(isKept ? 'writes' : 'discardedWrites');
+      return kept.map((isKept) => (isKept ? 'kept' : 'overtaken'));
     } catch (error) {
       noteFailure(observers, 'write', 'writeFailures', error);
-      return 'unknown';
+      return fillings.map(() => 'unknown');
     } finally {
-      this.core.memory?.changed(key);
+      for (const { key } of fillings) memory?.changed(key);
     }
   }
 
   /** Gives the right back without a value. Never rejects. */
-  async release(after: AfterRelease): Promise<Verdict> {
+  async release(after: AfterRelease, keys: readonly string[] = this.keys): Promise<Verdict> {
     clearInterval(this.renewal);
-    const { bucket, key } = this.place;
     const { token, timeoutMs } = this.terms;
     try {
-      await this.core.remote.release(bucket, key, token, after, timeoutMs);
+      await this.core.remote.release(this.bucket, keys, token, after, timeoutMs);
     } catch {
       // It ends by itself.
     }
@@ -84,13 +84,12 @@ export class Lease {
 
   /** A renewal that fails leaves the lease to its end; what is loaded is then refused by the server. */
   private async renew(): Promise<void> {
-    const { bucket, key } = this.place;
     const { token, leaseMs } = this.terms;
     if (performance.now() > this.endMs) {
       clearInterval(this.renewal);
       return;
     }
-    const isHeld = await this.core.remote.renew(bucket, key, token, leaseMs).catch(() => true);
-    if (!isHeld) clearInterval(this.renewal);
+    const held = await this.core.remote.renew(this.bucket, this.keys, token, leaseMs).catch(() => 1);
+    if (held === 0) clearInterval(this.renewal);
   }
 }

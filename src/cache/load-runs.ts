@@ -1,10 +1,12 @@
 import type { CacheCore, EntryPlace, FoundValue } from './cache-core.js';
+import type { Bucket } from './cache-key.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
 import { encodeBody } from './entry-format.js';
 import type { Verdict } from './flights.js';
 import { Lease, longestLoadMs } from './lease.js';
 import { lifetimeOf } from './lifetime.js';
 import { LoadContext, type CacheLoader, type StaleValue } from './loader.js';
+import type { Filling } from './remote-tier.js';
 
 /** What is to be loaded, and how. */
 export interface LoadPlan<T> extends EntryPlace {
@@ -25,6 +27,17 @@ export interface RunningLoad<T> {
   abort(): void;
 }
 
+/** One of many entries that are wanted. */
+export interface WantedEntry<Id> extends EntryPlace {
+  readonly id: Id;
+}
+
+/** A lease of several entries. */
+export interface LeaseShare<Id> {
+  readonly lease: Lease;
+  readonly wanted: readonly WantedEntry<Id>[];
+}
+
 /** What a loader said about its value. */
 type LoadOutcome = Partial<Pick<LoadContext<unknown>, 'validators' | 'tags' | 'ttlMs' | 'isUnwanted'>>;
 
@@ -38,7 +51,7 @@ export class LoadRuns {
   /** Loads with the right to keep the value, given to `token` at `stampUs`. */
   start<T>(plan: LoadPlan<T>, token: string, stampUs: number, found: FoundValue | undefined): RunningLoad<T> {
     const { graceMs, graceBackoffMs } = plan.options;
-    const lease = this.lease(plan, plan.options, token, stampUs);
+    const lease = this.lease(plan.bucket, [plan.key], plan.options, { token, stampUs });
     const controller = new AbortController();
     const context = new LoadContext<T>(plan.id, controller.signal, staleValue(found));
     const startedMs = performance.now();
@@ -68,34 +81,39 @@ export class LoadRuns {
     };
   }
 
-  /** Loads the values of several keys with one call of the loader; keeps those it has a lease of. */
+  /**
+   * Loads values with one call of the loader; keeps those it has a lease of.
+   *
+   * @param shares leases, each with what it was given for
+   */
   async startMany<Id, T>(
-    missing: readonly (readonly [Id, EntryPlace])[],
-    leases: readonly (Lease | undefined)[],
+    ids: Id[],
+    shares: readonly LeaseShare<Id>[],
     loader: (missing: Id[]) => Promise<ReadonlyMap<Id, T>>,
     options: ResolvedEntryOptions,
   ): Promise<ReadonlyMap<Id, T>> {
     const startedMs = performance.now();
     try {
-      const loaded = await this.callLoader(() => loader(missing.map(([id]) => id)));
+      const loaded = await this.callLoader(() => loader(ids));
       const loadMs = performance.now() - startedMs;
-      for (const [index, [id, place]] of missing.entries()) {
-        const value = loaded.get(id);
-        const lease = leases[index];
-        if (lease) void this.track(this.keep({ ...place, options }, lease, {}, value, loadMs));
-      }
+      for (const share of shares) this.core.writes.track(this.keepShare(share, loaded, options, loadMs));
       return loaded;
     } catch (error) {
-      for (const lease of leases) if (lease) void this.track(lease.release('unkept'));
+      for (const { lease } of shares) this.core.writes.track(lease.release('unkept'));
       throw error;
     }
   }
 
   /** The right to load, as the server gave it. */
-  lease(place: EntryPlace, options: ResolvedEntryOptions, token: string, stampUs: number): Lease {
+  lease(
+    bucket: Bucket,
+    keys: readonly string[],
+    options: ResolvedEntryOptions,
+    { token, stampUs }: { token: string; stampUs: number },
+  ): Lease {
     const { timeoutMs } = options;
     const leaseMs = options.leaseMs || ALONE_LEASE_MS;
-    return new Lease(this.core, place, {
+    return new Lease(this.core, bucket, keys, {
       token,
       stampUs,
       leaseMs,
@@ -115,25 +133,53 @@ export class LoadRuns {
     }
   }
 
-  /** The caller asked for the value, not for the cache: one that cannot be stored is not an error. */
   private async keep(
-    { view, options }: Pick<LoadPlan<unknown>, 'view' | 'options'>,
+    plan: Pick<LoadPlan<unknown>, 'view' | 'key' | 'options'>,
     lease: Lease,
     context: LoadOutcome,
     value: unknown,
     loadMs: number,
   ): Promise<Verdict> {
-    if (value === undefined || context.isUnwanted) return lease.release('unkept');
+    const filling = context.isUnwanted ? undefined : await this.filling(plan, value, context, loadMs);
+    if (!filling) return lease.release('unkept');
+    const [verdict = 'unknown'] = await lease.store([filling]);
+    return verdict;
+  }
+
+  private async keepShare<Id>(
+    { lease, wanted }: LeaseShare<Id>,
+    loaded: ReadonlyMap<Id, unknown>,
+    options: ResolvedEntryOptions,
+    loadMs: number,
+  ): Promise<void> {
+    const all = wanted.map((each) => this.filling({ ...each, options }, loaded.get(each.id), {}, loadMs));
+    const fillings = (await Promise.all(all)).filter((each) => each !== undefined);
+    const filled = new Set(fillings.map(({ key }) => key));
+    const left = wanted.flatMap(({ key }) => (filled.has(key) ? [] : [key]));
+    await Promise.all([
+      fillings.length > 0 && lease.store(fillings),
+      left.length > 0 && lease.release('unkept', left),
+    ]);
+  }
+
+  /** The caller asked for the value, not for the cache: one that cannot be stored is not an error. */
+  private async filling(
+    { view, key, options }: Pick<LoadPlan<unknown>, 'view' | 'key' | 'options'>,
+    value: unknown,
+    context: LoadOutcome,
+    loadMs: number,
+  ): Promise<Filling | undefined> {
+    if (value === undefined) return undefined;
     try {
       const { flags, bytes } = await view.codec.compress(view.codec.encode(value));
       const { version } = view;
       const { validators, tags = options.tags } = context;
       const body = encodeBody({ flags, version, loadMs, tags, validators }, bytes);
-      return await lease.fill(body, lifetimeOf(options, value, context.ttlMs));
+      return { key, body, ...lifetimeOf(options, value, context.ttlMs) };
     } catch {
       this.core.observers.recorder.count('writeFailures');
       this.core.observers.log.faulty('refused');
-      return lease.release('unkept');
+      return undefined;
     }
   }
 

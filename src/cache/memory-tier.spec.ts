@@ -11,12 +11,12 @@ const ALL = 'all';
 /** An entry as the server keeps it, fresh for an hour unless told otherwise. */
 function entry(freshUs = HOUR_US, text = '1'): StoredEntry {
   const head = Buffer.alloc(26);
-  head.write('r2', 0);
+  head.write('r3', 0);
   head.writeDoubleLE(NOW_US, 2);
   head.writeDoubleLE(NOW_US + freshUs, 10);
   head.writeDoubleLE(NOW_US + freshUs + HOUR_US, 18);
   const body = encodeBody({ flags: 0, version: 0, loadMs: 0, tags: [] }, text);
-  return StoredEntry.parse(Buffer.concat([head, body]))!;
+  return StoredEntry.parse(Buffer.concat([head, Buffer.from(body)]))!;
 }
 
 describe('MemoryTier', () => {

@@ -3,6 +3,7 @@ import type { RedisClient } from '../redis/index.js';
 import { BucketCalls, replyOf, type BucketCallsInit } from './bucket-calls.js';
 import type { Bucket } from './cache-key.js';
 import * as scripts from './cache.scripts.js';
+import { Invalidations, type InvalidationBatch } from './invalidations.js';
 
 /** Role of a caller that asked to load: `lead` loads, `wait` for another, `backoff`: nobody for now,
  * `alone`: what it waited for is not kept, so there is nothing to wait for. */
@@ -26,11 +27,24 @@ export type RawRead = [nowUs: number, entry: Buffer | null | 1];
  */
 export type RawLead = [nowUs: number, entry: Buffer | null | 1, role?: 1 | 2 | 3 | 4, detail?: number];
 
+/** What a caller that asked to load many is told of one of them. */
+export interface ManyAnswer {
+  readonly role: LoadRole;
+  /** The entry for `fresh`, otherwise the stamp of what is there, as text. */
+  readonly entry: Buffer | null;
+}
+
 /** How long an entry lives. */
 export interface Lifetime {
   readonly ttlMs: number;
   /** How long it is kept after that. */
   readonly keepMs: number;
+}
+
+/** An entry that is to be written, without the head. */
+export interface Filling extends Lifetime {
+  readonly key: string;
+  readonly body: string | Buffer;
 }
 
 /** An invalidation: of everything, or of tags. */
@@ -42,7 +56,6 @@ export interface RemoteTierInit extends BucketCallsInit {
   readonly wakeChannel: string;
 }
 
-const NO_MARK = '';
 const STATE_MS = 1_000;
 const EMPTY = Buffer.alloc(0);
 
@@ -52,6 +65,7 @@ const EMPTY = Buffer.alloc(0);
  */
 export class RemoteTier {
   private readonly calls: BucketCalls;
+  private readonly invalidations = new Invalidations((batch) => this.sendInvalidations(batch));
 
   constructor(private readonly init: RemoteTierInit) {
     this.calls = new BucketCalls(init);
@@ -59,7 +73,7 @@ export class RemoteTier {
 
   /** Reads an entry that is not void; it may be stale. The reply is as the script gives it. */
   read(bucket: Bucket, key: string, timeoutMs: number, mark?: Buffer): Promise<RawRead> {
-    const parts = [bucket.state, key, mark ?? NO_MARK];
+    const parts = mark ? [bucket.state, key, mark] : [bucket.state, key];
     return this.calls.run('cache.get', scripts.READ, bucket, 2, parts, timeoutMs, true);
   }
 
@@ -132,58 +146,81 @@ export class RemoteTier {
       mark?: Buffer | undefined;
     },
   ): Promise<RawLead> {
-    const { token, leaseMs, replace = '', hasWaited = false, timeoutMs, mark = NO_MARK } = options;
-    const stamp = replace === 'any' ? '*' : replace;
-    const parts = [bucket.state, key, bucket.lease(key), token, leaseMs, stamp, mark, hasWaited ? 1 : 0];
+    const { token, leaseMs, hasWaited, timeoutMs, mark } = options;
+    const replace = toReplace(options.replace);
+    const parts: (string | number | Buffer)[] = [bucket.state, key, bucket.lease(key), token, leaseMs];
+    if (replace !== '' || mark || hasWaited) parts.push(replace, mark ?? '', hasWaited ? 1 : 0);
     return this.calls.run('cache.lead', scripts.LEAD, bucket, 3, parts, timeoutMs, true);
   }
 
-  /** Writes what was loaded. @returns whether it was not overtaken */
-  async fill(
+  /** Reads entries of one bucket, and takes the right to load those that are not fresh. */
+  async leadMany(
     bucket: Bucket,
-    key: string,
-    load: { token: string; stampUs: number; body: Buffer } & Lifetime,
-    timeoutMs: number,
-  ): Promise<{ nowUs: number; isKept: boolean }> {
-    const { token, stampUs, ttlMs, keepMs, body } = load;
+    wanted: readonly { readonly key: string; readonly replace: Replaceable }[],
+    options: { token: string; leaseMs: number; hasWaited: boolean; timeoutMs: number },
+  ): Promise<{ nowUs: number; stampUs: number; answers: readonly ManyAnswer[] }> {
+    const { token, leaseMs, hasWaited, timeoutMs } = options;
     const parts = [
       bucket.state,
-      key,
-      bucket.lease(key),
+      ...wanted.map(({ key }) => key),
+      ...wanted.map(({ key }) => bucket.lease(key)),
       token,
-      stampUs,
-      ttlMs,
-      keepMs,
-      body,
-      this.init.wakeChannel,
-      this.init.coherence.tellChannel,
+      leaseMs,
+      hasWaited ? 1 : 0,
+      ...wanted.map(({ replace }) => toReplace(replace)),
     ];
-    const [nowUs, kept] = await this.calls.run('cache.fill', scripts.FILL, bucket, 3, parts, timeoutMs);
-    return { nowUs, isKept: kept === 1 };
+    const keys = 1 + 2 * wanted.length;
+    const reply = await this.calls.run(
+      'cache.leadMany',
+      scripts.LEAD_MANY,
+      bucket,
+      keys,
+      parts,
+      timeoutMs,
+      true,
+    );
+    const [nowUs, stampUs, ...pairs] = reply;
+    const answers = wanted.map((_, index): ManyAnswer => {
+      const entry = pairs[2 * index] as Buffer | null;
+      return { role: ROLES[pairs[2 * index + 1] as 0 | 1 | 2 | 3 | 4], entry };
+    });
+    return { nowUs, stampUs, answers };
+  }
+
+  /** Writes what was loaded. @returns for each whether it was not overtaken */
+  async fill(
+    bucket: Bucket,
+    fillings: readonly Filling[],
+    load: { token: string; stampUs: number },
+    timeoutMs: number,
+  ): Promise<readonly boolean[]> {
+    const { wakeChannel, coherence } = this.init;
+    const parts = [
+      bucket.state,
+      ...fillings.flatMap(({ key }) => [key, bucket.lease(key)]),
+      load.token,
+      load.stampUs,
+      wakeChannel,
+      coherence.tellChannel,
+      ...fillings.flatMap(({ ttlMs, keepMs, body }) => [ttlMs, keepMs, body]),
+    ];
+    const keys = 1 + 2 * fillings.length;
+    const kept = await this.calls.run('cache.fill', scripts.FILL, bucket, keys, parts, timeoutMs);
+    return kept.map((each) => each === 1);
   }
 
   /** Writes an entry. @returns its stamp in microseconds; 0 when `add` found one */
-  async write(
+  write(
     bucket: Bucket,
-    key: string,
-    entry: { mode: 'set' | 'add'; body: Buffer } & Lifetime,
+    mode: 'set' | 'add',
+    { key, ttlMs, keepMs, body }: Filling,
     timeoutMs: number,
-  ): Promise<{ nowUs: number; stampUs: number }> {
-    const { mode, ttlMs, keepMs, body } = entry;
-    const { wakeChannel } = this.init;
-    const parts = [
-      bucket.state,
-      key,
-      bucket.lease(key),
-      mode,
-      ttlMs,
-      keepMs,
-      body,
-      wakeChannel,
-      this.init.coherence.tellChannel,
-    ];
-    const [nowUs, stampUs] = await this.calls.run('cache.set', scripts.WRITE, bucket, 3, parts, timeoutMs);
-    return { nowUs, stampUs };
+  ): Promise<number> {
+    const { wakeChannel, coherence } = this.init;
+    const lease = bucket.lease(key);
+    const parts = [bucket.state, key, lease, ttlMs, keepMs, body, wakeChannel, coherence.tellChannel];
+    const script = mode === 'set' ? scripts.WRITE : scripts.ADD;
+    return this.calls.run('cache.set', script, bucket, 3, parts, timeoutMs);
   }
 
   /** Deletes entries of one bucket, or makes them stale. @returns how many were there */
@@ -204,18 +241,8 @@ export class RemoteTier {
     target: InvalidationTarget,
     mode: 'delete' | 'expire',
     timeoutMs: number,
-  ): Promise<number> {
-    const signals = target === 'all' ? [bucket.all] : target.map((tag) => bucket.tag(tag));
-    const fields = target === 'all' ? ['*'] : target.map((tag) => `t:${tag}`);
-    const parts = [bucket.state, ...signals, mode, this.init.coherence.tellChannel, ...fields];
-    return this.calls.run(
-      'cache.invalidate',
-      scripts.INVALIDATE,
-      bucket,
-      1 + signals.length,
-      parts,
-      timeoutMs,
-    );
+  ): Promise<unknown> {
+    return this.invalidations.add(bucket, target, mode, timeoutMs);
   }
 
   /** Takes the right to load from whoever has it. @returns the stamp of the load */
@@ -224,32 +251,44 @@ export class RemoteTier {
     return this.calls.run('cache.claim', scripts.CLAIM, bucket, 2, parts, timeoutMs);
   }
 
-  /** Renews the right to load. @returns whether it was still there */
-  async renew(bucket: Bucket, key: string, token: string, leaseMs: number): Promise<boolean> {
-    const parts = [bucket.lease(key), token, leaseMs];
-    return (await this.calls.run('cache.renew', scripts.RENEW, bucket, 1, parts, leaseMs)) === 1;
+  /** Renews the right to load. @returns of how many keys it was still there */
+  renew(bucket: Bucket, keys: readonly string[], token: string, leaseMs: number): Promise<number> {
+    const parts = [...keys.map((key) => bucket.lease(key)), token, leaseMs];
+    return this.calls.run('cache.renew', scripts.RENEW, bucket, keys.length, parts, leaseMs);
   }
 
   /** Gives the right to load back. */
   release(
     bucket: Bucket,
-    key: string,
+    keys: readonly string[],
     token: string,
     after: AfterRelease,
     timeoutMs: number,
   ): Promise<number> {
-    const parts = [bucket.lease(key), token, after, this.init.wakeChannel, key];
-    return this.calls.run('cache.release', scripts.RELEASE, bucket, 1, parts, timeoutMs);
+    const leases = keys.map((key) => bucket.lease(key));
+    const parts = [...leases, token, after, this.init.wakeChannel, ...keys];
+    return this.calls.run('cache.release', scripts.RELEASE, bucket, keys.length, parts, timeoutMs);
   }
 
   /**
    * Gives back a right that may have been given: a request that failed may run later, and its answer finds
    * nobody. Sent behind it on the same connection, and not waited for.
    */
-  withdraw(bucket: Bucket, key: string, token: string, timeoutMs: number, error: unknown): void {
+  withdraw(bucket: Bucket, keys: readonly string[], token: string, timeoutMs: number, error: unknown): void {
     const isPossible = isRednestError(error) && (error as { outcome?: string }).outcome === 'unknown';
-    if (isPossible) void this.release(bucket, key, token, 'free', timeoutMs).catch(() => undefined);
+    if (isPossible) void this.release(bucket, keys, token, 'free', timeoutMs).catch(() => undefined);
   }
+
+  private sendInvalidations({ bucket, mode, timeoutMs, fields }: InvalidationBatch): Promise<number> {
+    const { tellChannel } = this.init.coherence;
+    const parts = [bucket.state, ...fields.keys(), mode, tellChannel, ...fields.values()];
+    const keys = 1 + fields.size;
+    return this.calls.run('cache.invalidate', scripts.INVALIDATE, bucket, keys, parts, timeoutMs);
+  }
+}
+
+function toReplace(replace: Replaceable): string | number {
+  return replace === 'any' ? '*' : (replace ?? '');
 }
 
 /** Roles by the number the script answers; none stands for 0. */

@@ -9,12 +9,12 @@ const codec = new ValueCodec(undefined, undefined, 1_000_000);
 function throughEntry(value: unknown, tags: readonly string[] = []): { value: unknown; entry: StoredEntry } {
   const { flags, bytes } = codec.encode(value);
   const head = Buffer.alloc(26);
-  head.write('r2');
+  head.write('r3');
   head.writeDoubleLE(1_700_000_000_000_001, 2);
   head.writeDoubleLE(1_700_000_000_000_002, 10);
   head.writeDoubleLE(1_700_000_000_000_003, 18);
   const body = encodeBody({ flags, version: 7, loadMs: 12, tags, validators: { etag: 'v1' } }, bytes);
-  const entry = StoredEntry.parse(Buffer.concat([head, body]))!;
+  const entry = StoredEntry.parse(Buffer.concat([head, Buffer.from(body)]))!;
   return { value: codec.decode(entry.flags, entry.bytes), entry };
 }
 
@@ -111,7 +111,7 @@ describe('ValueCodec', () => {
     ['nothing', Buffer.alloc(0)],
     ['text', Buffer.from('hello')],
     ['an entry of another format', Buffer.from(`r1:${'x'.repeat(60)}`)],
-    ['tags that are longer than the entry', Buffer.concat([Buffer.from('r2'), Buffer.alloc(38, 0xff)])],
+    ['tags that are longer than the entry', Buffer.concat([Buffer.from('r3'), Buffer.alloc(41, 0x7f)])],
   ])('does not take %s for an entry', (_what, raw) => {
     expect(StoredEntry.parse(raw)).toBeUndefined();
   });

@@ -55,7 +55,8 @@ export class WriteThrough {
     try {
       const { flags, bytes } = await codec.compress(codec.encode(value));
       const body = encodeBody({ flags, version, loadMs: 0, tags: options.tags }, bytes);
-      return (await lease.fill(body, lifetimeOf(options, value))) === 'kept';
+      const [verdict] = await lease.store([{ key: place.key, body, ...lifetimeOf(options, value) }]);
+      return verdict === 'kept';
     } catch (error) {
       await lease.release('free');
       await this.writes.remove([place], 'delete', options.timeoutMs);
@@ -71,9 +72,9 @@ export class WriteThrough {
     try {
       const stampUs = await this.core.remote.claim(bucket, key, token, LEASE_MS, timeoutMs);
       const heldMs = longestLoadMs(options);
-      return new Lease(this.core, place, { token, stampUs, leaseMs: LEASE_MS, timeoutMs, heldMs });
+      return new Lease(this.core, bucket, [key], { token, stampUs, leaseMs: LEASE_MS, timeoutMs, heldMs });
     } catch (error) {
-      this.core.remote.withdraw(bucket, key, token, timeoutMs, error);
+      this.core.remote.withdraw(bucket, [key], token, timeoutMs, error);
       noteFailure(this.core.observers, 'write', 'writeFailures', error);
       return undefined;
     }

@@ -11,7 +11,7 @@ export interface WakeUpWait {
   signal?: AbortSignal;
 }
 
-/** A {@link WakeUpChannel.listen | listener} for one name. */
+/** A {@link WakeUpChannel.listen | listener} for one name, or several. */
 export interface WakeUpListener {
   /**
    * Waits for a wake-up; returns at once when one has come since the last wait.
@@ -70,15 +70,18 @@ export class WakeUpChannel {
     return this.sleepers.size;
   }
 
-  /** Listens to a name; keeps a wake-up that comes before the wait. Close it in `finally`. */
-  listen(name: string): WakeUpListener {
-    const sleeper = new Sleeper(this.init.deadlines, this.signals, () => this.remove(name, sleeper));
+  /** Listens to a name, or to several at once; keeps a wake-up that comes before the wait. Close it in `finally`. */
+  listen(name: string | readonly string[]): WakeUpListener {
+    const names = typeof name === 'string' ? [name] : name;
+    const sleeper = new Sleeper(this.init.deadlines, this.signals, () => this.remove(names, sleeper));
     if (this.closed) {
       sleeper.close();
       return sleeper;
     }
-    const group = this.sleepers.get(name) ?? new Set();
-    this.sleepers.set(name, group.add(sleeper));
+    for (const each of names) {
+      const group = this.sleepers.get(each) ?? new Set();
+      this.sleepers.set(each, group.add(sleeper));
+    }
     this.attach();
     return sleeper;
   }
@@ -126,10 +129,12 @@ export class WakeUpChannel {
     if (group) for (const sleeper of group) sleeper.wake();
   }
 
-  private remove(name: string, sleeper: Sleeper): void {
-    const group = this.sleepers.get(name);
-    group?.delete(sleeper);
-    if (group?.size === 0) this.sleepers.delete(name);
+  private remove(names: readonly string[], sleeper: Sleeper): void {
+    for (const name of names) {
+      const group = this.sleepers.get(name);
+      group?.delete(sleeper);
+      if (group?.size === 0) this.sleepers.delete(name);
+    }
   }
 }
 

@@ -1,12 +1,12 @@
 import { ConsoleLogger, Module, type INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { RedisModule } from 'rednest';
 import { CacheModule, CacheService } from 'rednest/cache';
+import { startClusterPlace, startServerPlace, type CachePlace } from '../support/cache-places.js';
 import { eventually } from '../support/eventually.js';
 import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
-import { startNative, type NativeServer } from '../support/servers.js';
 import { TestLog } from '../support/test-log.js';
 
 /** Default `timeout` of the cache, in milliseconds. */
@@ -32,18 +32,37 @@ async function timed<T>(label: string, work: () => Promise<T>): Promise<{ value:
   return { value, tookMs };
 }
 
-describeNative('CacheService without its server', () => {
-  let server: NativeServer;
+describeNative('CacheService without its server', () => behaviour(startServerPlace));
+describeNative('CacheService without its Cluster of 3 masters', () => behaviour(startClusterPlace));
+
+function behaviour(startPlace: () => Promise<CachePlace>): void {
+  let server: CachePlace;
   let app: INestApplicationContext;
   let cache: CacheService;
   let logger: CollectingLogger;
+  let isWhole = true;
 
+  /** What is killed is brought back for the next test: a Cluster takes seconds to form. */
+  async function kill(): Promise<void> {
+    isWhole = false;
+    await server.kill();
+  }
+
+  async function restart(): Promise<void> {
+    await server.restart();
+    isWhole = true;
+  }
+
+  beforeAll(async () => {
+    server = await startPlace();
+  }, 60_000);
+  afterAll(() => server?.stop());
   beforeEach(async () => {
-    server = await startNative();
+    if (!isWhole) await restart();
 
     @Module({
       imports: [
-        RedisModule.forRoot({ url: server.url, keyPrefix: uniquePrefix(), env: {}, logger: new TestLog() }),
+        RedisModule.forRoot({ ...server.redis, keyPrefix: uniquePrefix(), env: {}, logger: new TestLog() }),
         CacheModule.forRoot(),
       ],
     })
@@ -54,10 +73,13 @@ describeNative('CacheService without its server', () => {
     logger.lines.length = 0;
     cache = app.get(CacheService);
     await cache.set('k', 'cached');
-  });
+    // Every bucket was compared with its server, so that no test measures that.
+    await cache.getMany(Array.from({ length: 200 }, (_, id) => ['warm', id]));
+    await eventually('nothing has failed', () => cache.stats().readFailures === 0);
+  }, 30_000);
   afterEach(async () => {
+    server.resume();
     await app.close();
-    await server.stop();
   });
 
   it('computes while the server is frozen, after one timeout, and does not wait for the write', async () => {
@@ -108,7 +130,7 @@ describeNative('CacheService without its server', () => {
   });
 
   it('loads once per process while the server is gone, in less than a millisecond each', async () => {
-    await server.kill();
+    await kill();
     await eventually('calls fail at once', async () => {
       const startedMs = performance.now();
       await cache.get('k');
@@ -156,7 +178,7 @@ describeNative('CacheService without its server', () => {
   });
 
   it('computes while the server is gone, and uses it again when it is back', async () => {
-    await server.kill();
+    await kill();
 
     const first = await timed('getOrSet, server just gone', () => cache.getOrSet('k', () => 'computed'));
     await eventually('calls fail at once', async () => {
@@ -173,13 +195,13 @@ describeNative('CacheService without its server', () => {
     expect(later.tookMs).toBeLessThan(BOUND_MS);
     expect(await cache.delete('k')).toEqual({ removed: 0, confirmed: false });
 
-    await server.restart();
+    await restart();
     await eventually('the cache keeps values again', () => cache.set('k', 'again'));
     expect(await cache.get('k')).toBe('again');
   });
 
   it('writes a line per change of state, not per call', async () => {
-    await server.kill();
+    await kill();
     await Promise.all(Array.from({ length: 50 }, (_, i) => cache.get(['k', i])));
 
     expect(logger.lines.filter((line) => line.startsWith('Cache read'))).toHaveLength(1);
@@ -194,4 +216,4 @@ describeNative('CacheService without its server', () => {
     expect(tookMs).toBeLessThan(5_000);
     server.resume();
   });
-});
+}

@@ -1,5 +1,5 @@
 import type { TestingModule } from '@nestjs/testing';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Packr } from 'msgpackr';
 import { REDIS, type RedisClient, type RedisModuleOptions } from 'rednest';
 import {
@@ -37,6 +37,13 @@ describeNative('CacheService features on a Cluster of 3 masters', () => {
 });
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A promise and its end. */
+function gate(): { opened: Promise<void>; open: () => void } {
+  let open!: () => void;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open };
+}
 
 function behaviour(place: () => RedisModuleOptions): void {
   let modules: TestingModule[];
@@ -119,6 +126,145 @@ function behaviour(place: () => RedisModuleOptions): void {
     );
     expect(asked).toEqual([[2, 3, 4]]);
     expect(await other.get(['id', 3])).toBe('loaded 3');
+  });
+
+  describe('of many ids', () => {
+    const ids = Array.from({ length: 40 }, (_, id) => id);
+    const keyOf = (id: number) => ['many', id];
+    const answers = (missing: number[], text: string) => new Map(missing.map((id) => [id, `${text} ${id}`]));
+
+    it('loads each once, whoever else asks for some of them at the same time', async () => {
+      const { opened, open: finish } = gate();
+      const asked: number[][] = [];
+      const loader = (text: string) => async (missing: number[]) => {
+        asked.push(missing);
+        await opened;
+        return answers(missing, text);
+      };
+      const first = cache.getOrSetMany(ids.slice(0, 30), keyOf, loader('first'));
+      await eventually('it loads', () => asked.length === 1);
+      const second = other.getOrSetMany(ids.slice(10), keyOf, loader('second'));
+      await eventually('the other loads the rest, and waits', () => asked.length === 2);
+      await eventually('it waits', () => other.stats().waits === 20);
+      const single = other.getOrSet(keyOf(0), () => 'never');
+
+      finish();
+
+      expect(await first).toEqual(answers(ids.slice(0, 30), 'first'));
+      expect(await second).toEqual(
+        new Map([...answers(ids.slice(30), 'second'), ...answers(ids.slice(10, 30), 'first')]),
+      );
+      expect(await single).toBe('first 0');
+      expect(asked).toEqual([ids.slice(0, 30), ids.slice(30)]);
+      await idle();
+      expect((await other.getMany(ids.map(keyOf), { memory: false })).size).toBe(40);
+    });
+
+    it('loads itself what another one gives up, and fails with its own loader only', async () => {
+      const { opened, open: finish } = gate();
+      const first = cache.getOrSetMany(ids, keyOf, () =>
+        opened.then(() => Promise.reject(new Error('first'))),
+      );
+      const failure = first.catch((error: Error) => error.message);
+      await eventually('it loads', () => cache.stats().loads === 1);
+      const second = other.getOrSetMany(ids, keyOf, async (missing) => answers(missing, 'second'));
+      await eventually('the other waits', () => other.stats().waits === 40);
+
+      finish();
+
+      expect(await failure).toBe('first');
+      expect(await second).toEqual(answers(ids, 'second'));
+      expect(other.stats().loads).toBe(1);
+    });
+
+    it('keeps no value that a newer write or an invalidation has overtaken', async () => {
+      const { opened, open: finish } = gate();
+      const load = async (missing: number[]) => {
+        await opened;
+        return answers(missing, 'old');
+      };
+      const options = { tags: ['t'] };
+      const loading = cache.getOrSetMany([1, 2, 3], keyOf, load, options);
+      const tagged = cache.namespace('tagged').getOrSetMany([1], keyOf, load, options);
+      await eventually('they load', () => cache.stats().loads === 2);
+      await other.set(keyOf(1), 'new');
+      await other.delete(keyOf(2));
+      await other.namespace('tagged').deleteByTag('t');
+
+      finish();
+
+      expect(await loading).toEqual(answers([1, 2, 3], 'old'));
+      await tagged;
+      await eventually('two were written over, one was overtaken by its tag', () => {
+        const { discardedWrites, pendingWrites } = cache.stats();
+        return pendingWrites === 0 && discardedWrites === 3;
+      });
+      expect(await other.getMany([1, 2, 3].map(keyOf), { memory: false })).toEqual(
+        new Map([
+          [keyOf(1), 'new'],
+          [keyOf(3), 'old 3'],
+        ]),
+      );
+      expect(await other.namespace('tagged').get(keyOf(1))).toBeUndefined();
+    });
+
+    it('renews the leases of a slow load with one timer', async () => {
+      const { opened, open: finish } = gate();
+      const options = { lease: '100ms' } as const;
+      const load = async (missing: number[]) => {
+        await opened;
+        return answers(missing, 'slow');
+      };
+      const loading = cache.getOrSetMany(ids, keyOf, load, options);
+      await eventually('it loads', () => cache.stats().loads === 1);
+      const second = other.getOrSetMany(ids, keyOf, async (missing) => answers(missing, 'second'), options);
+      await eventually('the other waits', () => other.stats().waits === 40);
+
+      // Three times as long as the lease is without renewal.
+      await pause(300);
+      finish();
+
+      expect(await loading).toEqual(answers(ids, 'slow'));
+      expect(await second).toEqual(answers(ids, 'slow'));
+      expect(other.stats().loads).toBe(0);
+    });
+
+    it('waits no longer than it may, and then loads what it does not keep', async () => {
+      const never = () => new Promise<never>(() => undefined);
+      void cache.getOrSetMany(ids, keyOf, never);
+      await eventually('it loads', () => cache.stats().loads === 1);
+
+      const options = { waitTimeout: '50ms' } as const;
+      const second = other.getOrSetMany(ids, keyOf, async (missing) => answers(missing, 'own'), options);
+
+      expect(await second).toEqual(answers(ids, 'own'));
+      expect(await other.get(keyOf(0), { memory: false })).toBeUndefined();
+    });
+
+    it('replaces what this version of the cache cannot read', async () => {
+      await cache.namespace('n', { version: 1 }).set(keyOf(1), 'one');
+      const renewed = cache.namespace('n', { version: 2 });
+
+      const values = await renewed.getOrSetMany([1, 2], keyOf, async (missing) => answers(missing, 'two'));
+      await idle();
+
+      expect(values).toEqual(answers([1, 2], 'two'));
+      expect(await renewed.get(keyOf(1), { memory: false })).toBe('two 1');
+    });
+
+    it('agrees with nobody without a lease', async () => {
+      const { opened, open: finish } = gate();
+      const first = cache.getOrSetMany([1], keyOf, (missing) => opened.then(() => answers(missing, 'a')));
+      await eventually('it loads', () => cache.stats().loads === 1);
+
+      const second = other.getOrSetMany([1], keyOf, async (missing) => answers(missing, 'b'), {
+        lease: false,
+      });
+
+      expect(await second).toEqual(answers([1], 'b'));
+      finish();
+      expect(await first).toEqual(answers([1], 'a'));
+    });
   });
 
   it('voids by tag, in constant time and everywhere', async () => {

@@ -1,8 +1,6 @@
 import type { TestingModule } from '@nestjs/testing';
-import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import {
-  CACHE_LEASE_KEYSPACE,
   CacheLoaderTimeoutError,
   CacheModule,
   CacheService,
@@ -11,11 +9,10 @@ import {
   type WriteBehindLoss,
 } from 'rednest/cache';
 import { createModule, inject } from '../support/app.js';
+import { startClusterPlace, startServerPlace, type CachePlace } from '../support/cache-places.js';
 import { eventually } from '../support/eventually.js';
 import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
-import { scriptCalls } from '../support/script-calls.js';
-import { startNative, type NativeServer } from '../support/servers.js';
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 const never = (): Promise<never> => new Promise(() => undefined);
@@ -27,9 +24,11 @@ function gate(): { opened: Promise<void>; open: () => void } {
   return { opened, open };
 }
 
-describeNative('loads that go wrong', () => {
-  let server: NativeServer;
-  let redis: Redis;
+describeNative('loads that go wrong', () => behaviour(startServerPlace));
+describeNative('loads that go wrong on a Cluster of 3 masters', () => behaviour(startClusterPlace));
+
+function behaviour(startPlace: () => Promise<CachePlace>): void {
+  let place: CachePlace;
   let keyPrefix: string;
   let modules: TestingModule[];
   let cache: CacheService;
@@ -38,31 +37,33 @@ describeNative('loads that go wrong', () => {
   /** The cache of another process, as far as Redis can tell. */
   async function open(options: CacheOptions = {}): Promise<CacheService> {
     const module = await createModule({
-      redis: { url: server.url, keyPrefix },
+      redis: { ...place.redis, keyPrefix },
       imports: [CacheModule.forRoot({ namespace: 'n', ...options })],
     });
     modules.push(module);
     return inject(module, CacheService);
   }
 
-  const leaseOf = (id: string) => redis.get(CACHE_LEASE_KEYSPACE.key(keyPrefix, 'n', id));
-  const scripts = (): Promise<number> => scriptCalls(redis);
+  const leaseOf = (id: string) => place.leaseOf(keyPrefix, 'n', id);
+  const scripts = (): Promise<number> => place.scriptCalls();
 
+  beforeAll(async () => {
+    place = await startPlace();
+  }, 60_000);
+  afterAll(() => place?.stop());
   beforeEach(async () => {
-    server = await startNative();
-    redis = new Redis(server.url);
-    redis.on('error', () => undefined);
     modules = [];
     keyPrefix = uniquePrefix();
     cache = await open();
     other = await open();
+    // Every bucket was compared with its server, so that no test measures that.
+    const keys = Array.from({ length: 200 }, (_, id) => ['warm', id]);
+    await Promise.all([cache.getMany(keys), other.getMany(keys)]);
     await cache.get('warm');
     await other.get('warm');
   });
   afterEach(async () => {
     await Promise.all(modules.map((module) => module.close()));
-    redis.disconnect();
-    await server.stop();
   });
 
   it('frees the key of a loader that hangs when its limit aborts it', async () => {
@@ -130,7 +131,7 @@ describeNative('loads that go wrong', () => {
   });
 
   it('gives a lease back whose request was not answered in time', async () => {
-    server.freeze();
+    place.freeze();
     const options = { lease: '60s', waitTimeout: '20s' } as const;
     await expect(cache.getOrSet('k', () => 'alone', options)).resolves.toBe('alone');
     await expect(
@@ -141,7 +142,7 @@ describeNative('loads that go wrong', () => {
         { lease: '60s' },
       ),
     ).resolves.toEqual(new Map([['m', 1]]));
-    server.resume();
+    place.resume();
 
     const startedMs = performance.now();
     await expect(other.getOrSet('k', () => 'v', options)).resolves.toBe('v');
@@ -236,12 +237,12 @@ describeNative('loads that go wrong', () => {
 
   it('ends the first call of a process within its timeout', async () => {
     const late = await open();
-    server.freeze();
+    place.freeze();
 
     const startedMs = performance.now();
     await expect(late.getOrSet('k', () => 'v')).resolves.toBe('v');
     const tookMs = performance.now() - startedMs;
-    server.resume();
+    place.resume();
 
     expect(tookMs).toBeGreaterThanOrEqual(240);
     expect(tookMs).toBeLessThan(1_000);
@@ -394,4 +395,4 @@ describeNative('loads that go wrong', () => {
     expect(losses.every(({ reason }) => reason === 'shutdown')).toBe(true);
     expect(buffer.stats()).toMatchObject({ pending: 0, lost: 2 });
   });
-});
+}

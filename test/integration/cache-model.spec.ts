@@ -12,7 +12,7 @@ import { startNative } from '../support/servers.js';
 /** What a node may be told to do; `ms` is how long a load takes. */
 type Step =
   | { op: 'read' | 'set' | 'delete' | 'tag' | 'clear' | 'through'; node: number; key: number }
-  | { op: 'load'; node: number; key: number; ms: number };
+  | { op: 'load' | 'loadMany'; node: number; key: number; ms: number };
 
 const KEYS = 3;
 const NODES = 3;
@@ -23,7 +23,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     node: fc.nat(NODES - 1),
     key: fc.nat(KEYS - 1),
   }),
-  fc.record({ op: fc.constant('load'), node: fc.nat(NODES - 1), key: fc.nat(KEYS - 1), ms: fc.nat(8) }),
+  fc.record({
+    op: fc.constantFrom('load', 'load', 'loadMany'),
+    node: fc.nat(NODES - 1),
+    key: fc.nat(KEYS - 1),
+    ms: fc.nat(8),
+  }),
 );
 
 /**
@@ -135,6 +140,18 @@ for (const [what, options, startPlace] of [
             return read;
           };
           model.check('load', key, floor, await cache.getOrSet(['k', key], load));
+          return;
+        }
+        case 'loadMany': {
+          const ids = Array.from({ length: KEYS }, (_, id) => id);
+          const floors = ids.map((id) => model.floor(id));
+          const load = async (missing: number[]) => {
+            const read = missing.map((id) => [id, model.current(id)] as const);
+            await pause('ms' in rest ? rest.ms : 0);
+            return new Map(read);
+          };
+          const values = await cache.getOrSetMany(ids, (id) => ['k', id], load);
+          for (const id of ids) model.check('load of many', id, floors[id]!, values.get(id));
           return;
         }
         case 'through': {

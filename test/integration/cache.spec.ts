@@ -446,6 +446,40 @@ describeNative('CacheService round trips', () => {
     expect(await commandsOf(() => cache.clear())).toEqual(['evalsha']);
   });
 
+  it('are one before and one after the loader for many that are missing', async () => {
+    const { cache } = harness;
+    const ids = Array.from({ length: 100 }, (_, id) => id);
+    const many = async (name: string) => {
+      const load = async (missing: number[]) => new Map(missing.map((id) => [id, id]));
+      const values = await cache.getOrSetMany(ids, (id) => [name, id], load, { memory: false });
+      await eventually('the values are written', () => cache.stats().pendingWrites === 0);
+      expect(values.size).toBe(100);
+    };
+    await many('warm');
+
+    expect(await commandsOf(() => many('cold'))).toEqual(['evalsha', 'evalsha']);
+    expect(await commandsOf(() => many('cold'))).toEqual(['evalsha']);
+  });
+
+  it('are one for invalidations of one tick, in the order of the calls', async () => {
+    const { cache } = harness;
+    const tags = ['t'];
+    await cache.expireByTag('warm');
+    const work = async () => {
+      await Promise.all([
+        cache.set('before', 1, { tags }),
+        cache.deleteByTag('t'),
+        cache.deleteByTag('u', 'v'),
+        cache.set('after', 2, { tags }),
+        cache.expireByTag('w'),
+        cache.expireByTag('x'),
+      ]);
+    };
+
+    expect(await commandsOf(work)).toEqual(['evalsha', 'evalsha', 'evalsha', 'evalsha']);
+    expect(await cache.getMany(['before', 'after'], { memory: false })).toEqual(new Map([['after', 2]]));
+  });
+
   it('are one before and one after the loader for a miss, however many wait', async () => {
     const { cache } = harness;
     const load = () => nextTurn().then(() => 1);

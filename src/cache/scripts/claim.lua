@@ -7,6 +7,7 @@
 -- Reply number: stamp in microseconds
 --- @include "_clock.lua"
 --- @include "_state.lua"
+--- @include "_stamp.lua"
 
 -- Those who wait for whoever had it now wait for this one, which must know to wake them.
 local holder = redis.call('GET', KEYS[2]) or ''

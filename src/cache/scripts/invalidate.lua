@@ -11,14 +11,17 @@
 -- Work: constant per tag, whatever the number of entries. Needs Redis 6.2.
 --- @include "_clock.lua"
 --- @include "_state.lua"
+--- @include "_load-life.lua"
+--- @include "_version.lua"
+--- @include "_next-version.lua"
 
 -- A changed signal is news for as long as tracking takes to tell; its end is told as well, which does no harm.
 local SIGNAL_MS = 3600000
 
 -- Forgets tags whose last invalidation is older than any entry or load can be. Looks at more fields than a
 -- call adds, so that the state does not grow for ever.
-local function forget_old(now)
-  local keep = math.max(tonumber(redis.call('HGET', KEYS[1], 'k') or '0'), LOAD_US)
+local function forget_old(now, longest)
+  local keep = math.max(tonumber(longest or '0'), LOAD_US)
   local some = redis.call('HRANDFIELD', KEYS[1], math.max(8, 2 * #KEYS), 'WITHVALUES')
   for i = 1, #some, 2 do
     if string.sub(some[i], 1, 2) == 't:' then
@@ -29,19 +32,24 @@ local function forget_old(now)
 end
 
 local now = server_now()
-local version = next_version(KEYS[1], now)
-if redis.call('HEXISTS', KEYS[1], 'e') == 0 then redis.call('HSET', KEYS[1], 'e', whole(version)) end
-redis.call('HSET', KEYS[1], 'v', whole(version))
+local before = redis.call('HMGET', KEYS[1], 'v', 'w', 'e', 'k', unpack(ARGV, 3))
+local version = whole(next_version(before[1], before[2], now))
+local changes = { 'v', version }
+if not before[3] then
+  changes[3] = 'e'
+  changes[4] = version
+end
 for i = 2, #KEYS do
-  local field = ARGV[i + 1]
-  local text = whole(version)
+  local text = version
   if ARGV[1] == 'expire' then
-    local deleted = read_version(redis.call('HGET', KEYS[1], field))
-    text = whole(deleted) .. ':' .. text
+    local deleted = read_version(before[i + 3])
+    text = whole(deleted) .. ':' .. version
   end
-  redis.call('HSET', KEYS[1], field, text)
+  changes[#changes + 1] = ARGV[i + 1]
+  changes[#changes + 1] = text
   redis.call('SET', KEYS[i], text, 'PX', SIGNAL_MS)
   if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], KEYS[i]) end
 end
-forget_old(now)
-return version
+redis.call('HSET', KEYS[1], unpack(changes))
+forget_old(now, before[4])
+return tonumber(version)

@@ -5,10 +5,9 @@
 -- KEYS[3] lease: lease of the load
 -- ARGV[1] token (string): of this load
 -- ARGV[2] lease (number): how long the right lasts without renewal, in milliseconds
--- ARGV[3] replace (string | number): also load when the fresh entry is the one with this stamp, or any ('*');
---   empty for none
--- ARGV[4] known (string | Buffer): mark of the copy the caller has; empty for none
--- ARGV[5] waited (0 | 1): 1 when the caller has waited for another load
+-- ARGV[...] rest (string | number | Buffer): nothing more in the usual case, otherwise: a stamp, to load also when the
+--   fresh entry is the one with this stamp, or any ('*'), empty for none; the mark of the copy the caller has, empty
+--   for none; 1 when the caller has waited for another load
 -- Reply [number, Buffer | null | 1, (1 | 2 | 3 | 4)?, number?]: server clock in microseconds; the entry, 1
 --   when the copy is still right; a role and a number, or none when the entry is fresh. Role 1: load, and
 --   the stamp of the load. 2: another one loads, 3: nobody may for now, and how long that lasts in ms.
@@ -17,29 +16,23 @@
 -- Work: constant. Needs Redis 5.
 --- @include "_clock.lua"
 --- @include "_state.lua"
---- @include "_entry.lua"
+--- @include "_stamp.lua"
+--- @include "_version.lua"
+--- @include "_usable.lua"
+--- @include "_read.lua"
+--- @include "_take.lua"
 
 local now = server_now()
 local raw = usable(KEYS[1], read_entry(KEYS[2]), now)
-local will_do = is_fresh(raw, now) and ARGV[3] ~= '*'
-if will_do and ARGV[3] ~= '' then
+local replace, known = ARGV[3] or '', ARGV[4] or ''
+local will_do = is_fresh(raw, now) and replace ~= '*'
+if will_do and replace ~= '' then
   local stamp = struct.unpack('<d', raw, 3)
-  will_do = whole(stamp) ~= ARGV[3]
+  will_do = whole(stamp) ~= replace
 end
 local is_there = raw ~= false
-if raw and ARGV[4] ~= '' and string.sub(raw, 3, 30) == ARGV[4] then raw = 1 end
+if raw and known ~= '' and string.sub(raw, 3, 30) == known then raw = 1 end
 if will_do then return { now, raw } end
-local holder = redis.call('GET', KEYS[3]) or ''
-local kind = string.sub(holder, 1, 1)
--- Nobody loads while a stale value stands in; one that is gone cannot.
-if kind == '!' and is_there then return { now, raw, 3, math.max(1, redis.call('PTTL', KEYS[3])) } end
-if kind == '-' and ARGV[5] == '1' then return { now, raw, 4, 0 } end
--- The same call may come again because its first answer was lost.
-if kind == '' or kind == '!' or kind == '-' then
-  redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-elseif string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then
-  -- Whoever fills the entry publishes only if somebody waits.
-  if string.sub(holder, -1) ~= '+' then redis.call('APPEND', KEYS[3], '+') end
-  return { now, raw, 2, math.max(1, redis.call('PTTL', KEYS[3])) }
-end
-return { now, raw, 1, next_stamp(KEYS[1], now, 0) }
+local role, detail = take(KEYS[3], ARGV[1], ARGV[2], ARGV[5] == '1', is_there)
+if role == 1 then detail = next_stamp(KEYS[1], now, 0) end
+return { now, raw, role, detail }

@@ -6,24 +6,9 @@
 --
 -- Work: one MGET, and one HMGET per entry with tags. Needs Redis 5.
 --- @include "_clock.lua"
---- @include "_state.lua"
---- @include "_entry.lua"
+--- @include "_version.lua"
+--- @include "_usable.lua"
+--- @include "_read-many.lua"
 
 local now = server_now()
-local entries = redis.call('MGET', unpack(KEYS, 2))
-local base = redis.call('HMGET', KEYS[1], 'e', '*')
-local birth = base[1] and tonumber(base[1])
-local deleted, expired = read_version(base[2])
-local reply = { now }
-for i, raw in ipairs(entries) do
-  if is_entry(raw) then
-    local stamp = struct.unpack('<d', raw, 3)
-    if not birth or stamp < birth or stamp <= deleted then
-      raw = false
-    elseif stamp <= expired or string.byte(raw, 32) > 0 then
-      raw = usable(KEYS[1], raw, now)
-    end
-  end
-  reply[i + 1] = raw
-end
-return reply
+return { now, unpack(read_entries(KEYS[1], now, { unpack(KEYS, 2) })) }

@@ -9,8 +9,9 @@
 --
 -- Work: constant per key. Needs Redis 5.
 --- @include "_clock.lua"
---- @include "_state.lua"
---- @include "_entry.lua"
+--- @include "_version.lua"
+--- @include "_usable.lua"
+--- @include "_read.lua"
 
 local now = server_now()
 local count = 0

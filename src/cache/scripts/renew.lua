@@ -1,9 +1,14 @@
--- Renews the right to load.
+-- Renews the right to load, for each key.
 --
--- KEYS[1] lease: lease of the load
+-- KEYS[...] leases: leases of the load
 -- ARGV[1] token (string): of the load
 -- ARGV[2] lease (number): how long the right lasts from now, in milliseconds
--- Reply number: 0 when it was lost
-local holder = redis.call('GET', KEYS[1])
-if not holder or string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+-- Reply number: leases that were not lost
+local held = 0
+for _, lease in ipairs(KEYS) do
+  local holder = redis.call('GET', lease)
+  if holder and string.sub(holder, 1, #ARGV[1]) == ARGV[1] then
+    held = held + redis.call('PEXPIRE', lease, ARGV[2])
+  end
+end
+return held

@@ -1,25 +1,18 @@
--- An entry: "r2", stamp, end of freshness and end of life (doubles, microseconds), a random mark (4
--- bytes), flags, number of tags, shape version (2), load time (4), length of the tags (2), the tags
--- (length byte and text each), the rest. What stands before the flags tells two writings apart.
-local HEAD = 'r2'
-local TAGS_AT = 41
-
-local function entry_head(stamp, soft, hard)
-  return HEAD .. struct.pack('<ddd', stamp, soft, hard)
-end
+local TAGS_AT = 44
 
 local function is_entry(raw)
-  return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == HEAD
+  return type(raw) == 'string' and #raw >= TAGS_AT - 1 and string.sub(raw, 1, 2) == 'r3'
 end
 
 -- Adds the fields of the entry's tags; nil when they run past its end.
 local function entry_tags(raw, fields)
   local at = TAGS_AT
   for _ = 1, string.byte(raw, 32) do
-    local length = string.byte(raw, at)
-    if not length or at + length > #raw then return nil end
-    fields[#fields + 1] = 't:' .. string.sub(raw, at + 1, at + length)
-    at = at + length + 1
+    local high, low = string.byte(raw, at, at + 1)
+    local last = low and at + 1 + high * 128 + low
+    if not last or last > #raw then return nil end
+    fields[#fields + 1] = 't:' .. string.sub(raw, at + 2, last)
+    at = last + 1
   end
   return fields
 end
@@ -46,17 +39,4 @@ local function usable(state_key, raw, now)
     return string.sub(raw, 1, 10) .. struct.pack('<d', ended) .. string.sub(raw, 19)
   end
   return raw
-end
-
--- A key of another type is like text that is not an entry.
-local function read_entry(key)
-  local raw = redis.pcall('GET', key)
-  if type(raw) == 'table' then return '' end
-  return raw
-end
-
-local function is_fresh(raw, now)
-  if not is_entry(raw) then return false end
-  local soft = struct.unpack('<d', raw, 11)
-  return soft > now
 end

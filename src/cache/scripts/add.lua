@@ -1,0 +1,26 @@
+-- Writes an entry unless a fresh one is there, and voids a load of it that is running.
+--
+-- KEYS[1] state: hash of the bucket
+-- KEYS[2] entry: entry
+-- KEYS[3] lease: lease of the load
+-- ARGV[1] ttl (number): time to live in milliseconds
+-- ARGV[2] keep (number): how long it is kept after that, in milliseconds
+-- ARGV[3] body (string | Buffer): the entry without its head
+-- ARGV[4] wake (string): channel on which waiters are woken
+-- ARGV[5] tell (string): channel on which changes are told, or empty
+-- Reply number: stamp in microseconds; 0 when nothing was added
+--
+-- Work: constant. Needs Redis 5.
+--- @include "_clock.lua"
+--- @include "_state.lua"
+--- @include "_stamp.lua"
+--- @include "_head.lua"
+--- @include "_version.lua"
+--- @include "_usable.lua"
+--- @include "_read.lua"
+--- @include "_put.lua"
+
+local now = server_now()
+local raw = usable(KEYS[1], read_entry(KEYS[2]), now)
+if raw and is_fresh(raw, now) then return 0 end
+return put(now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5])

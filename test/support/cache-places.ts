@@ -1,0 +1,130 @@
+import { Cluster, Redis } from 'ioredis';
+import type { RedisModuleOptions } from 'rednest';
+import { CacheSpace, type Bucket } from '../../src/cache/cache-key.js';
+import { startCluster } from './cluster.js';
+import { scriptCalls } from './script-calls.js';
+import { startNative } from './servers.js';
+
+/** What can be done to a server, or to each of several. */
+interface Machine {
+  freeze(): void;
+  resume(): void;
+  kill(): Promise<void>;
+}
+
+/** Where caches run in a test: one server, or a Cluster of 3 masters. */
+export class CachePlace {
+  private isFrozen = false;
+
+  constructor(
+    private readonly init: {
+      /** For the application. */
+      readonly redis: RedisModuleOptions;
+      /** For the test. */
+      readonly client: Redis | Cluster;
+      /** Parts that a namespace is split into. */
+      readonly buckets: number;
+      readonly machines: readonly Machine[];
+      restart(): Promise<void>;
+      stop(): Promise<void>;
+    },
+  ) {
+    init.client.on('error', () => undefined);
+  }
+
+  /** How an application reaches it. */
+  get redis(): RedisModuleOptions {
+    return this.init.redis;
+  }
+
+  /** A client of the test's own. */
+  get client(): Redis | Cluster {
+    return this.init.client;
+  }
+
+  private get masters(): Redis[] {
+    const { client } = this;
+    return client instanceof Cluster ? client.nodes('master') : [client];
+  }
+
+  /** The bucket of an entry. */
+  bucketOf(keyPrefix: string, namespace: string, id: string): Bucket {
+    return new CacheSpace(keyPrefix, namespace, this.init.buckets).bucketOf(id);
+  }
+
+  /** Holder of the right to load an entry. */
+  leaseOf(keyPrefix: string, namespace: string, id: string): Promise<string | null> {
+    const bucket = this.bucketOf(keyPrefix, namespace, id);
+    return this.client.get(bucket.lease(bucket.entry(id)));
+  }
+
+  /** How often scripts were called on all servers. */
+  async scriptCalls(): Promise<number> {
+    const calls = await Promise.all(this.masters.map((node) => scriptCalls(node)));
+    return calls.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** How often a command was called on all servers, by scripts too. */
+  async callsOf(command: string): Promise<number> {
+    const stats = await Promise.all(this.masters.map((node) => node.info('commandstats')));
+    const counts = stats.map((text) =>
+      Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(text)?.[1] ?? 0),
+    );
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** SIGSTOP to all. */
+  freeze(): void {
+    this.isFrozen = true;
+    for (const machine of this.init.machines) machine.freeze();
+  }
+
+  /** Takes {@link freeze} back. */
+  resume(): void {
+    if (this.isFrozen) for (const machine of this.init.machines) machine.resume();
+    this.isFrozen = false;
+  }
+
+  /** SIGKILL to all. */
+  async kill(): Promise<void> {
+    this.isFrozen = false;
+    await Promise.all(this.init.machines.map((machine) => machine.kill()));
+  }
+
+  /** Brings back what was killed. */
+  restart(): Promise<void> {
+    return this.init.restart();
+  }
+
+  async stop(): Promise<void> {
+    this.client.disconnect();
+    await this.init.stop();
+  }
+}
+
+/** One server. */
+export async function startServerPlace(): Promise<CachePlace> {
+  const server = await startNative();
+  return new CachePlace({
+    redis: { url: server.url },
+    client: new Redis(server.url),
+    buckets: 1,
+    machines: [server],
+    restart: () => server.restart(),
+    stop: () => server.stop(),
+  });
+}
+
+/** A Cluster of 3 masters. */
+export async function startClusterPlace(): Promise<CachePlace> {
+  const cluster = await startCluster({ masters: 3, replicasPerMaster: 0 });
+  const nodes = cluster.nodes.map(({ port }) => `127.0.0.1:${port}`);
+  return new CachePlace({
+    redis: { cluster: { nodes } },
+    client: new Cluster(nodes),
+    buckets: 16,
+    machines: cluster.nodes,
+    restart: () => cluster.reform(),
+    stop: () => cluster.stop(),
+  });
+}
