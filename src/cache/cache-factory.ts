@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
+import { ConfigurationError } from '../common/index.js';
 import { ConnectionRegistry, type DrainRegistry, type KeyspaceRegistry } from '../redis/index.js';
 import type { CacheCore } from './cache-core.js';
 import { CACHE_KEYSPACES, CacheSpace } from './cache-key.js';
@@ -69,8 +70,23 @@ export function createCache(options: ResolvedCacheOptions, surroundings: CacheSu
   return new CacheService(parts, views(options.namespace, undefined));
 }
 
+/**
+ * Those who wait for a load of another process are woken by pub/sub, and memory is kept right by tracking.
+ *
+ * @throws {ConfigurationError} for a Cluster client that the application handed in
+ */
+function assertCanListen(registry: ConnectionRegistry, connection: string): void {
+  const { client, owned } = registry.connection(connection);
+  if (owned || !client.isCluster) return;
+  throw new ConfigurationError(
+    `Connection "${connection}" is a Cluster client of the application, on which the cache cannot hear of ` +
+      'changes; configure the nodes with the option "cluster" instead',
+  );
+}
+
 function createCore(options: ResolvedCacheOptions, registry: ConnectionRegistry, logger: Logger): CacheCore {
   const { connection, namespace } = options;
+  assertCanListen(registry, connection);
   const memory = options.memory && new MemoryTier(options.memory);
   const flights = new Flights();
   const states = options.tagCheck === 'local' ? new LocalStates(() => remote) : undefined;

@@ -1,6 +1,7 @@
 import type { TestingModule } from '@nestjs/testing';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { Command, Redis } from 'ioredis';
+import { Cluster, Command, Redis } from 'ioredis';
+import { ConfigurationError } from 'rednest';
 import { CacheModule, CacheService, type CacheOptions } from 'rednest/cache';
 import { createModule, inject } from '../support/app.js';
 import { startCluster, type TestCluster } from '../support/cluster.js';
@@ -138,4 +139,17 @@ describeNative('keys of scripts on a Cluster of 3 masters', () => {
     },
     60_000,
   );
+
+  it('refuses a Cluster client of the application, on which nobody can listen', async () => {
+    const nodes = cluster.nodes.map(({ port }) => ({ host: '127.0.0.1', port }));
+    const client = new Cluster(nodes, { lazyConnect: true });
+    try {
+      const opening = createModule({ redis: { client, boot: 'lazy' }, imports: [CacheModule.forRoot()] });
+
+      await expect(opening).rejects.toThrow(ConfigurationError);
+      await expect(opening).rejects.toThrow(/"default" is a Cluster client.+"cluster" instead/);
+    } finally {
+      client.disconnect();
+    }
+  });
 });
