@@ -224,10 +224,9 @@ return 1`,
  * ARGV[5] guard (number): highest tag that is given out
  * Reply number: the tag; 0 when there was nothing to do; -1 when tags have run out and the job waits at the end
  *
- * Work: logarithmic in the waiting jobs, and in the tenants that wait. Each tenant is forgotten once. Minimum server: Redis 5.0
+ * Work: logarithmic in the waiting jobs, and in the tenants that wait. Each tenant is forgotten once. Minimum server: Redis 6.2
  * Algorithm: P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queueing", IEEE/ACM ToN 5(5), 1997
  * A job that runs already has its priority in its hash only.
- * A tenant whose last tag is behind the virtual time is like one that was never here.
  */
 export const TAG_FAIR: LuaScript<
   readonly [prioritized: string, fair: string, job: string],
@@ -235,7 +234,7 @@ export const TAG_FAIR: LuaScript<
   number
 > = Object.freeze({
   name: 'tag-fair',
-  sha1: 'dcdf6e7d6b707020ecf7ae656ce3cc3c4fbb2c4a',
+  sha1: 'da4fcc327f0c47fbe882679f66da4b3a314de1e6',
   lua: `local placeholder = tonumber(ARGV[4])
 local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
 local current = score and math.floor(tonumber(score) / 4294967296)
@@ -244,15 +243,14 @@ if current ~= placeholder then
 return 0
 end
 local field = 't:' .. ARGV[2]
-local function tagOf(member)
-return tonumber(redis.call('ZSCORE', KEYS[2], member) or '0')
-end
-local virtual, top, last = tagOf('virtual'), tagOf('top'), tagOf(field)
+local tags = redis.call('ZMSCORE', KEYS[2], 'virtual', 'top', field)
+local virtual, top, last = tonumber(tags[1] or '0'), tonumber(tags[2] or '0'), tonumber(tags[3] or '0')
 if not score then
 local priority = math.min(math.max(1, math.ceil(math.max(virtual, last))), tonumber(ARGV[5]))
 redis.call('HSET', KEYS[3], 'priority', priority)
 return priority
 end
+local before = virtual
 local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 if head[1] == ARGV[1] then
 redis.call('DEL', KEYS[2])
@@ -268,7 +266,9 @@ local tag = math.max(virtual, last) + tonumber(ARGV[3])
 if tag > tonumber(ARGV[5]) then
 return -1
 end
+if virtual > before then
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', virtual)
+end
 redis.call('ZADD', KEYS[2], virtual, 'virtual', math.max(top, tag), 'top', tag, field)
 local priority = math.max(1, math.ceil(tag))
 redis.call('HSET', KEYS[3], 'priority', priority)
