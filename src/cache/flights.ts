@@ -83,9 +83,10 @@ export class Flights {
   ): Promise<T> {
     const { key } = plan;
     const joinedMs = performance.now();
+    // Once, however often it has to look for another one: it is callers that are counted.
+    this.joinedCount += 1;
     let running: RunningFlight<T> | undefined = first;
     for (let attempt = 0; running; attempt += 1) {
-      this.joinedCount += 1;
       const value: T = await running.value!;
       const verdict: Verdict = typeof running.verdict === 'string' ? running.verdict : await running.verdict;
       if (verdict === 'kept' || (verdict === 'unknown' && joinedMs <= running.asOf.endedMs)) return value;
