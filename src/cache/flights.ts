@@ -1,8 +1,11 @@
 import type { CopyReader } from './memory-tier.js';
 import { FOR_ALL, type Turn } from './turns.js';
 
-/** What became of a loaded value: kept, overtaken by a newer write or invalidation, or not known. */
-export type Verdict = 'kept' | 'overtaken' | 'unknown';
+/**
+ * What the server says of a loaded value: nothing newer was written or invalidated until it was there, something
+ * was, or it is not known.
+ */
+export type Verdict = 'current' | 'overtaken' | 'unknown';
 
 /** What a caller wants, as far as it decides whose work it can share. */
 export interface FlightPlan {
@@ -89,7 +92,7 @@ export class Flights {
     for (let attempt = 0; running; attempt += 1) {
       const value: T = await running.value!;
       const verdict: Verdict = typeof running.verdict === 'string' ? running.verdict : await running.verdict;
-      if (verdict === 'kept' || (verdict === 'unknown' && joinedMs <= running.asOf.endedMs)) return value;
+      if (verdict === 'current' || (verdict === 'unknown' && joinedMs <= running.asOf.endedMs)) return value;
       if (attempt === MAX_RESTARTS) return value;
       if (this.running.get(key) === running) this.running.delete(key);
       running = this.find<T>(plan);

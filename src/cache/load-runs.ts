@@ -6,7 +6,7 @@ import type { Verdict } from './flights.js';
 import { Lease, longestLoadMs } from './lease.js';
 import { lifetimeOf } from './lifetime.js';
 import { LoadContext, type CacheLoader, type StaleValue } from './loader.js';
-import type { Filling } from './remote-tier.js';
+import { UNKEPT, type Filling } from './remote-tier.js';
 
 /** What is to be loaded, and how. */
 export interface LoadPlan<T> extends EntryPlace {
@@ -56,11 +56,12 @@ export class LoadRuns {
     const context = new LoadContext<T>(plan.id, controller.signal, staleValue(found));
     const startedMs = performance.now();
     const value = this.callLoader(() => plan.loader(context));
-    const giveUp = (): Promise<Verdict> =>
+    const giveUp = (): Promise<void> =>
       this.track(lease.release(found && graceMs > 0 ? graceBackoffMs : 'unkept'));
     const verdict = value.then(
       (loaded) => this.track(this.keep(plan, lease, context, loaded, performance.now() - startedMs)),
-      giveUp,
+      // Callers share the error, whatever has changed since.
+      () => giveUp().then((): Verdict => 'unknown'),
     );
     const abort = (): void => {
       controller.abort();
@@ -140,8 +141,7 @@ export class LoadRuns {
     value: unknown,
     loadMs: number,
   ): Promise<Verdict> {
-    const filling = context.isUnwanted ? undefined : await this.filling(plan, value, context, loadMs);
-    if (!filling) return lease.release('unkept');
+    const filling = await this.filling(plan, value, context, loadMs);
     const [verdict = 'unknown'] = await lease.store([filling]);
     return verdict;
   }
@@ -152,14 +152,10 @@ export class LoadRuns {
     options: ResolvedEntryOptions,
     loadMs: number,
   ): Promise<void> {
-    const all = wanted.map((each) => this.filling({ ...each, options }, loaded.get(each.id), {}, loadMs));
-    const fillings = (await Promise.all(all)).filter((each) => each !== undefined);
-    const filled = new Set(fillings.map(({ key }) => key));
-    const left = wanted.flatMap(({ key }) => (filled.has(key) ? [] : [key]));
-    await Promise.all([
-      fillings.length > 0 && lease.store(fillings),
-      left.length > 0 && lease.release('unkept', left),
-    ]);
+    const fillings = wanted.map((each) =>
+      this.filling({ ...each, options }, loaded.get(each.id), {}, loadMs),
+    );
+    await lease.store(await Promise.all(fillings));
   }
 
   /** The caller asked for the value, not for the cache: one that cannot be stored is not an error. */
@@ -168,22 +164,24 @@ export class LoadRuns {
     value: unknown,
     context: LoadOutcome,
     loadMs: number,
-  ): Promise<Filling | undefined> {
-    if (value === undefined) return undefined;
-    try {
-      const { flags, bytes } = await view.codec.compress(view.codec.encode(value));
-      const { version } = view;
-      const { validators, tags = options.tags } = context;
-      const body = encodeBody({ flags, version, loadMs, tags, validators }, bytes);
-      return { key, body, ...lifetimeOf(options, value, context.ttlMs) };
-    } catch {
-      this.core.observers.recorder.count('writeFailures');
-      this.core.observers.log.faulty('refused');
-      return undefined;
+  ): Promise<Filling> {
+    const { version } = view;
+    const { validators, tags = options.tags } = context;
+    const details = { version, loadMs, tags };
+    if (value !== undefined && !context.isUnwanted) {
+      try {
+        const { flags, bytes } = await view.codec.compress(view.codec.encode(value));
+        const body = encodeBody({ ...details, flags, validators }, bytes);
+        return { key, body, ...lifetimeOf(options, value, context.ttlMs) };
+      } catch {
+        this.core.observers.recorder.count('writeFailures');
+        this.core.observers.log.faulty('refused');
+      }
     }
+    return { key, body: encodeBody({ ...details, flags: 0 }, ''), ...UNKEPT };
   }
 
-  private track(work: Promise<Verdict>): Promise<Verdict> {
+  private track<T>(work: Promise<T>): Promise<T> {
     this.core.writes.track(work);
     return work;
   }

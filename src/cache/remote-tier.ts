@@ -47,6 +47,9 @@ export interface Filling extends Lifetime {
   readonly body: string | Buffer;
 }
 
+/** Life of a value that is not kept: only whether it was overtaken is asked. */
+export const UNKEPT: Lifetime = Object.freeze({ ttlMs: 0, keepMs: 0 });
+
 /** An invalidation: of everything, or of tags. */
 export type InvalidationTarget = readonly string[] | 'all';
 
@@ -187,7 +190,11 @@ export class RemoteTier {
     return { nowUs, stampUs, answers };
   }
 
-  /** Writes what was loaded. @returns for each whether it was not overtaken */
+  /**
+   * Gives the right to load back with what was loaded, which is written unless it is {@link UNKEPT}.
+   *
+   * @returns for each whether it was not overtaken
+   */
   async fill(
     bucket: Bucket,
     fillings: readonly Filling[],
@@ -257,7 +264,7 @@ export class RemoteTier {
     return this.calls.run('cache.renew', scripts.RENEW, bucket, keys.length, parts, leaseMs);
   }
 
-  /** Gives the right to load back. */
+  /** Gives the right to load back without a value. @returns of how many keys it was still there */
   release(
     bucket: Bucket,
     keys: readonly string[],

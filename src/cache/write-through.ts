@@ -56,7 +56,7 @@ export class WriteThrough {
       const { flags, bytes } = await codec.compress(codec.encode(value));
       const body = encodeBody({ flags, version, loadMs: 0, tags: options.tags }, bytes);
       const [verdict] = await lease.store([{ key: place.key, body, ...lifetimeOf(options, value) }]);
-      return verdict === 'kept';
+      return verdict === 'current';
     } catch (error) {
       await lease.release('free');
       await this.writes.remove([place], 'delete', options.timeoutMs);
