@@ -1,5 +1,5 @@
 import type { CacheCore, CacheView, EntryPlace, FoundValue } from './cache-core.js';
-import { foundInMemory } from './cache-core.js';
+import { foundInMemory, NamedPlace } from './cache-core.js';
 import { entryId, type CacheKey } from './cache-key.js';
 import type { CacheLoads } from './cache-loads.js';
 import type { CacheReads } from './cache-reads.js';
@@ -405,7 +405,7 @@ export class CacheService {
   }
 
   private refreshIfDue<T>(
-    place: EntryPlace & { readonly id: string },
+    place: NamedPlace,
     loader: CacheLoader<T>,
     options: CacheLoadOptions | undefined,
     found: FoundValue,
@@ -415,7 +415,7 @@ export class CacheService {
   }
 
   private plan<T>(
-    place: EntryPlace & { readonly id: string },
+    place: NamedPlace,
     loader: CacheLoader<T>,
     options: CacheLoadOptions | undefined,
     force: boolean,
@@ -444,10 +444,10 @@ export class CacheService {
     return keys.map((key) => this.place(key));
   }
 
-  private place(key: CacheKey): EntryPlace & { readonly id: string } {
+  private place(key: CacheKey): NamedPlace {
     const { view } = this;
     const id = entryId(key);
     const bucket = view.space.bucketOf(id);
-    return { view, id, bucket, key: bucket.entry(id) };
+    return new NamedPlace(view, id, bucket, bucket.entry(id));
   }
 }
