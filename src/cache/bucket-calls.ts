@@ -32,16 +32,18 @@ type ReplyScript<Reply> = Pick<LuaScript<ScriptArguments, ScriptArguments, Reply
   readonly types?: { readonly reply: Reply };
 };
 
-/** One run of a script. */
-interface ScriptCall<Reply> {
-  readonly operation: string;
-  readonly script: ReplyScript<Reply>;
-  readonly bucket: Bucket;
-  /** How many of the parts are keys. */
-  readonly keys: number;
-  readonly parts: ScriptArguments;
-  readonly timeoutMs: number;
-  readonly idempotent: boolean;
+/** One run of a script. A class for the reason of `listOf`. */
+class ScriptCall<Reply> {
+  constructor(
+    readonly operation: string,
+    readonly script: ReplyScript<Reply>,
+    readonly bucket: Bucket,
+    /** How many of the parts are keys. */
+    readonly keys: number,
+    readonly parts: ScriptArguments,
+    readonly timeoutMs: number,
+    readonly idempotent: boolean,
+  ) {}
 }
 
 /** What a call finds when the server may have changed since its bucket was compared with it. */
@@ -68,7 +70,7 @@ export class BucketCalls {
   ): Promise<Reply> {
     bucket.unsent?.leave();
     const { executor, identity } = this.init;
-    const call: ScriptCall<Reply> = { operation, script, bucket, keys, parts, timeoutMs, idempotent };
+    const call = new ScriptCall(operation, script, bucket, keys, parts, timeoutMs, idempotent);
     if (!identity.knows(bucket)) return this.runCarefully(call);
     // Looked at again when the call leaves: without a connection it may have waited.
     const send = (client: RedisClient): Promise<unknown> =>

@@ -45,11 +45,7 @@ export interface EntryPlace {
   readonly key: string;
 }
 
-/**
- * Where an entry is, and what callers call it. A class because the engine remembers of a literal that what it
- * made outlived a collection, as places do while many writes are on their way, and from then on puts it with what
- * lives long: hits in memory, which leave one behind each, took twice the time.
- */
+/** Where an entry is, and what callers call it. A class for the reason of `listOf`. */
 export class NamedPlace implements EntryPlace {
   constructor(
     readonly view: CacheView,

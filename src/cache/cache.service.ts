@@ -23,7 +23,7 @@ import {
   type CacheEntryOptions,
   type ResolvedEntryOptions,
 } from './entry.options.js';
-import type { LoadPlan } from './load-runs.js';
+import { LoadPlan } from './load-runs.js';
 import type { CacheLoader } from './loader.js';
 import type { WriteBehind, WriteBehindOptions } from './write-behind.js';
 import type { WriteThrough } from './write-through.js';
@@ -420,8 +420,7 @@ export class CacheService {
     options: CacheLoadOptions | undefined,
     force: boolean,
   ): LoadPlan<T> {
-    const { view, id, bucket, key } = place;
-    return { view, id, bucket, key, loader, options: this.resolve(options), force };
+    return new LoadPlan(place, loader, this.resolve(options), force);
   }
 
   private invalidate(tags: readonly string[], mode: 'delete' | 'expire'): Promise<boolean> {

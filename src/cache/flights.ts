@@ -28,10 +28,13 @@ export interface Flight {
   asOf: Turn;
 }
 
-/** A flight, and the promise it shares until it has landed. */
-interface RunningFlight<T> extends Flight {
-  value: Promise<T> | undefined;
-  readonly plan: FlightPlan;
+/** A flight, and the promise it shares until it has landed. A class for the reason of `listOf`. */
+class RunningFlight<T> implements Flight {
+  value: Promise<T> | undefined = undefined;
+  verdict: Promise<Verdict> | Verdict = 'unknown';
+  asOf: Turn = FOR_ALL;
+
+  constructor(readonly plan: FlightPlan) {}
 }
 
 /** Reads and loads that are running, by key of the entry. */
@@ -102,7 +105,7 @@ export class Flights {
 
   private launch<T>(plan: FlightPlan, start: (flight: Flight) => Promise<T>): Promise<T> {
     const { key } = plan;
-    const flight: RunningFlight<T> = { value: undefined, verdict: 'unknown', asOf: FOR_ALL, plan };
+    const flight = new RunningFlight<T>(plan);
     const land = (): void => {
       if (this.running.get(key) === flight) this.running.delete(key);
       // A map that changes with every call keeps what it held reachable until the next full collection.

@@ -1,4 +1,4 @@
-import type { CacheCore, EntryPlace, FoundValue } from './cache-core.js';
+import { NamedPlace, type CacheCore, type EntryPlace, type FoundValue } from './cache-core.js';
 import type { Bucket } from './cache-key.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
 import { encodeBody } from './entry-format.js';
@@ -6,16 +6,19 @@ import type { Verdict } from './flights.js';
 import { Lease, longestLoadMs } from './lease.js';
 import { lifetimeOf } from './lifetime.js';
 import { LoadContext, type CacheLoader, type StaleValue } from './loader.js';
-import { UNKEPT, type Filling } from './remote-tier.js';
+import { Filling, UNKEPT } from './remote-tier.js';
 
-/** What is to be loaded, and how. */
-export interface LoadPlan<T> extends EntryPlace {
-  /** Key as the loader sees it. */
-  readonly id: string;
-  readonly loader: CacheLoader<T>;
-  readonly options: ResolvedEntryOptions;
-  /** Loads although a fresh value is there. */
-  readonly force: boolean;
+/** What is to be loaded, and how; the loader sees the key as callers call it. A class for the reason of `listOf`. */
+export class LoadPlan<T> extends NamedPlace {
+  constructor(
+    { view, id, bucket, key }: NamedPlace,
+    readonly loader: CacheLoader<T>,
+    readonly options: ResolvedEntryOptions,
+    /** Loads although a fresh value is there. */
+    readonly force: boolean,
+  ) {
+    super(view, id, bucket, key);
+  }
 }
 
 /** A load under way: its value, and what became of it. */
@@ -172,13 +175,13 @@ export class LoadRuns {
       try {
         const { flags, bytes } = await view.codec.compress(view.codec.encode(value));
         const body = encodeBody({ ...details, flags, validators }, bytes);
-        return { key, body, ...lifetimeOf(options, value, context.ttlMs) };
+        return new Filling(key, body, lifetimeOf(options, value, context.ttlMs));
       } catch {
         this.core.observers.recorder.count('writeFailures');
         this.core.observers.log.faulty('refused');
       }
     }
-    return { key, body: encodeBody({ ...details, flags: 0 }, ''), ...UNKEPT };
+    return new Filling(key, encodeBody({ ...details, flags: 0 }, ''), UNKEPT);
   }
 
   private track<T>(work: Promise<T>): Promise<T> {
