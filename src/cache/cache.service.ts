@@ -397,10 +397,7 @@ export class CacheService {
   private inMemory(place: EntryPlace) {
     const { memory, observers } = this.parts.core;
     const copy = memory?.fresh(place.key, place.view);
-    if (copy) {
-      observers.recorder.count('hits');
-      observers.recorder.count('memoryHits');
-    }
+    if (copy) observers.recorder.countMemoryHit();
     return copy;
   }
 
