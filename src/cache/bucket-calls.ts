@@ -109,15 +109,7 @@ export class BucketCalls {
     await coherence.start();
     const { epoch } = identity;
     const parts = [bucket.state, bucket.all, coherence.tellChannel];
-    await this.sendSource({
-      operation: 'cache.adopt',
-      script: ADOPT,
-      bucket,
-      keys: 2,
-      parts,
-      timeoutMs,
-      idempotent: true,
-    });
+    await this.sendSource(new ScriptCall('cache.adopt', ADOPT, bucket, 2, parts, timeoutMs, true));
     bucket.scripts.clear();
     bucket.adoptedIn = epoch;
   }
@@ -139,15 +131,15 @@ export class BucketCalls {
         const reply = await executor.run(operation, send, { deadlineMs: leftMs(), idempotent });
         if (reply !== UNKNOWN_SERVER) return reply as Reply;
       } catch (error) {
-        if (isUnknownScript(error)) return this.sendSource({ ...call, timeoutMs: leftMs() });
+        if (isUnknownScript(error)) return this.sendSource(call, leftMs());
         throw error;
       }
     }
     throw this.notSent(operation, 'the connection keeps changing');
   }
 
-  private sendSource<Reply>(call: ScriptCall<Reply>): Promise<Reply> {
-    const { operation, script, bucket, timeoutMs, idempotent } = call;
+  private sendSource<Reply>(call: ScriptCall<Reply>, timeoutMs = call.timeoutMs): Promise<Reply> {
+    const { operation, script, bucket, idempotent } = call;
     bucket.scripts.delete(script.sha1);
     const send = (client: RedisClient): Promise<unknown> => sendScript(client, call);
     return this.init.executor.run(operation, send, { deadlineMs: timeoutMs, idempotent }) as Promise<Reply>;

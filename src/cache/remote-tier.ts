@@ -236,7 +236,16 @@ export class RemoteTier {
   ): Promise<number> {
     const { wakeChannel, coherence } = this.init;
     const lease = bucket.lease(key);
-    const parts = listOf<ScriptPart>(bucket.state, key, lease, ttlMs, keepMs, body, wakeChannel, coherence.tellChannel);
+    const parts = listOf<ScriptPart>(
+      bucket.state,
+      key,
+      lease,
+      ttlMs,
+      keepMs,
+      body,
+      wakeChannel,
+      coherence.tellChannel,
+    );
     const script = mode === 'set' ? scripts.WRITE : scripts.ADD;
     return this.calls.run('cache.set', script, bucket, 3, parts, timeoutMs);
   }
