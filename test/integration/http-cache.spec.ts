@@ -337,7 +337,9 @@ type Adapter = () => ExpressAdapter | FastifyAdapter;
 
 function behaviour(startPlace: () => Promise<Place>, adapters: Record<string, Adapter>): void {
   const place = sharedPlace(startPlace);
-  describe.each(Object.entries(adapters))('on %s', (_name, adapter) => suite(adapter, place, startPlace));
+  describe.each(Object.entries(adapters))('on %s', (_name, adapter) => {
+    suite(adapter, place, startPlace);
+  });
 }
 
 function suite(adapter: Adapter, place: Pick<Place, 'redis'>, startPlace: () => Promise<Place>): void {
