@@ -91,8 +91,9 @@ function createCore(options: ResolvedCacheOptions, registry: ConnectionRegistry,
   const flights = new Flights();
   const states = options.tagCheck === 'local' ? new LocalStates(() => remote) : undefined;
   const listeners = [memory, states].filter((each) => each !== undefined);
-  const coherence = new Coherence({ mode: options.coherence, connection, registry, listeners, flights });
   const wakeUps = registry.wakeUps(connection);
+  const { coherence: mode } = options;
+  const coherence = new Coherence({ mode, connection, registry, listeners, flights, wakeUps });
   const remote: RemoteTier = new RemoteTier({
     connection,
     executor: registry.executor(connection),

@@ -1,5 +1,5 @@
 import { isRednestError } from '../common/index.js';
-import type { ConnectionRegistry, RedisClient } from '../redis/index.js';
+import type { ConnectionRegistry, RedisClient, WakeUpChannel } from '../redis/index.js';
 import { bucketPrefix, kindOf, trackedPrefix } from './cache-key.js';
 import type { CacheCoherence } from './cache.options.js';
 import type { ChangeListener } from './change-listener.js';
@@ -13,6 +13,7 @@ export interface CoherenceInit {
   /** Who wants to know; nothing is opened for nobody. */
   readonly listeners: readonly ChangeListener[];
   readonly flights: Flights;
+  readonly wakeUps: WakeUpChannel;
 }
 
 const PROBE_MS = 1_000;
@@ -98,7 +99,7 @@ export class Coherence {
   }
 
   private changed(key: string): void {
-    const { flights, listeners } = this.init;
+    const { flights, listeners, wakeUps } = this.init;
     const isEntry = kindOf(key) === 'entry';
     if (isEntry) flights.void(key);
     else flights.voidUnder(bucketPrefix(key));
@@ -106,6 +107,8 @@ export class Coherence {
       if (isEntry) listener.changed(key);
       else listener.signalled(key);
     }
+    // On a Cluster this comes from the master itself, the wake-up by way of the node that is listened to.
+    if (isEntry) wakeUps.wakeHere(key);
   }
 
   private everythingChanged(): void {

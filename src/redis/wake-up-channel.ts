@@ -111,6 +111,11 @@ export class WakeUpChannel {
     await executor().run('wake-up.publish', (client) => client.publish(channel, name), options);
   }
 
+  /** Wakes who listens to the name in this process, for a reason it was told of in another way. @internal */
+  wakeHere(name: string): void {
+    this.wakeGroup(this.sleepers.get(name));
+  }
+
   /** Ends all waits with `false`. @internal */
   close(): void {
     this.closed = true;
@@ -118,11 +123,9 @@ export class WakeUpChannel {
   }
 
   private attach(): void {
-    this.attached ??= this.init.subscriber.attach(
-      this.init.channel,
-      ({ text }) => this.wakeGroup(this.sleepers.get(text)),
-      { onActive: () => this.sleepers.forEach((group) => this.wakeGroup(group)) },
-    );
+    this.attached ??= this.init.subscriber.attach(this.init.channel, ({ text }) => this.wakeHere(text), {
+      onActive: () => this.sleepers.forEach((group) => this.wakeGroup(group)),
+    });
   }
 
   private wakeGroup(group: ReadonlySet<Sleeper> | undefined): void {

@@ -8,6 +8,7 @@ import { createApp } from '../../src/app/create-app.js';
 import { NoActivityLock, ActivityLock } from '../../src/app/activities/activity.lock.js';
 import { RESUME_CACHE } from '../../src/app/activities/resume-ids.js';
 import { CampaignStore, InMemoryCampaignStore } from '../../src/app/campaigns/campaign.store.js';
+import { startCluster } from '../support/cluster.js';
 import { eventually } from '../support/eventually.js';
 import { describeNative } from '../support/needs.js';
 import { TOPOLOGIES, type RunningTopology, type Topology } from '../support/topologies.js';
@@ -249,24 +250,36 @@ describeNative('campaigns and activities on Fastify', () => {
   });
 });
 
-describe('campaigns and activities', () => {
-  const start = async (): Promise<{ app: INestApplication; server: EmbeddedRedis }> => {
-    const server = await EmbeddedRedis.start();
+async function startEmbedded(): Promise<RunningTopology> {
+  const server = await EmbeddedRedis.start();
+  return { env: { REDIS_URL: server.url }, stop: () => server.stop() };
+}
+
+/** What starts and ends with the service. */
+function life(startServers: () => Promise<RunningTopology>, masters: number): void {
+  let servers: RunningTopology;
+  beforeAll(async () => {
+    servers = await startServers();
+  }, 40_000);
+  afterAll(() => servers?.stop());
+
+  const start = async ({ env }: RunningTopology): Promise<INestApplication> => {
     const app = await createApp(
       {
         settings: { ...SETTINGS, httpAdapter: 'fastify' },
-        env: { REDIS_URL: server.url, REDIS_APP_NAME: 'e2e-single' },
+        env: { ...env, REDIS_APP_NAME: `e2e-${randomUUID().slice(0, 8)}` },
       },
       false,
     );
     await app.listen(0, '127.0.0.1');
-    return { app, server };
+    return app;
   };
 
   it('without Redis: campaigns answer from the store, activities say at once when to come back', async () => {
-    const { app, server } = await start();
+    const lost = await startServers();
+    const app = await start(lost);
     const request = client(() => app);
-    await server.stop();
+    await lost.stop();
 
     const read = await request('/campaigns/c1');
     const changed = await request('/campaigns/c1', 'PATCH', { name: 'Offline' });
@@ -279,8 +292,8 @@ describe('campaigns and activities', () => {
     await app.close();
   });
 
-  it('R29 cost one connection beside the others once the cache is used: tracking', async () => {
-    const { app, server } = await start();
+  it('R29 cost one connection per master beside the others once the cache is used: tracking', async () => {
+    const app = await start(servers);
     const request = client(() => app);
     const roles = async () => {
       const { body } = await request('/health');
@@ -290,16 +303,15 @@ describe('campaigns and activities', () => {
     const before = await roles();
 
     await request('/campaigns/c1');
-    await eventually('it is open', async () => (await roles())['tracking'] === 1);
+    await eventually('it is open', async () => (await roles())['tracking'] === masters);
     const after = await roles();
     await app.close();
 
-    expect(after).toEqual({ ...before, tracking: 1 });
-    await server.stop();
+    expect(after).toEqual({ ...before, tracking: masters });
   });
 
   it('lose neither views nor runs when the service stops', async () => {
-    const { app, server } = await start();
+    const app = await start(servers);
     const request = client(() => app);
     const store = app.get<InMemoryCampaignStore>(CampaignStore, { strict: false });
 
@@ -318,6 +330,12 @@ describe('campaigns and activities', () => {
 
     expect(await store.views('c2')).toBe(3);
     expect(kept).toEqual([['demo', 'a1']]);
-    await server.stop();
   });
+}
+
+describe('campaigns and activities', () => {
+  life(startEmbedded, 1);
+});
+describeNative('campaigns and activities on a Cluster of 3 masters', () => {
+  life(() => startCluster({ masters: 3, replicasPerMaster: 0 }), 3);
 });

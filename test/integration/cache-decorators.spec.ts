@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it } from '@jest/globals';
 import {
   Controller,
   Get,
@@ -8,6 +8,7 @@ import {
   Param,
   Scope,
   type INestApplication,
+  type ModuleMetadata,
   type Provider,
 } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
@@ -28,10 +29,11 @@ import {
   NoCache,
 } from 'rednest/cache';
 import { createModule, inject } from '../support/app.js';
+import { sharedPlace, startClusterPlace, startEmbeddedPlace, type Place } from '../support/cache-places.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
+import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
-import { startEmbedded, type TestServer } from '../support/servers.js';
 import { TestLog } from '../support/test-log.js';
 
 interface User {
@@ -121,24 +123,42 @@ class Users {
 
 const untouched = Object.getOwnPropertyDescriptors(Users.prototype);
 
+/** Modules with decorated providers, one at a time, closed after each test. */
+function decorated(startPlace: () => Promise<Place>) {
+  const place = sharedPlace(startPlace);
+  let module: TestingModule | undefined;
+  afterEach(() => module?.close());
+  return {
+    place,
+    get module(): TestingModule {
+      return module!;
+    },
+    async start(providers: Provider[], imports: ModuleMetadata['imports'] = []): Promise<TestingModule> {
+      module = await createModule({
+        redis: place.redis,
+        imports: [CacheModule.forRoot(), CacheModule.forFeature('users'), ...imports],
+        providers: [UserStore, ...providers],
+      });
+      return module;
+    },
+  };
+}
+
 describe('decorators of the cache', () => {
-  let server: TestServer;
+  behaviour(startEmbeddedPlace);
+});
+describeNative('decorators of the cache on a Cluster of 3 masters', () => {
+  behaviour(startClusterPlace);
+});
+
+function behaviour(startPlace: () => Promise<Place>): void {
+  const suite = decorated(startPlace);
   let module: TestingModule;
   let users: Users;
   let store: UserStore;
 
-  beforeAll(async () => {
-    server = await startEmbedded();
-  });
-  afterEach(() => module?.close());
-  afterAll(() => server.stop());
-
   async function start(...providers: Provider[]): Promise<TestingModule> {
-    module = await createModule({
-      redis: { url: server.url },
-      imports: [CacheModule.forRoot(), CacheModule.forFeature('users')],
-      providers: [UserStore, ...providers],
-    });
+    module = await suite.start(providers);
     store = inject(module, UserStore);
     return module;
   }
@@ -234,11 +254,7 @@ describe('decorators of the cache', () => {
   it('work the same where CacheMethodsModule is imported as well, in several places', async () => {
     @Module({ imports: [CacheMethodsModule] })
     class Feature {}
-    module = await createModule({
-      redis: { url: server.url },
-      imports: [CacheMethodsModule, CacheModule.forRoot(), CacheModule.forFeature('users'), Feature],
-      providers: [UserStore, Users],
-    });
+    module = await suite.start([Users], [CacheMethodsModule, Feature]);
     users = inject(module, Users);
     store = inject(module, UserStore);
 
@@ -375,132 +391,24 @@ describe('decorators of the cache', () => {
     });
   });
 
-  describe('what cannot work ends the start', () => {
-    @Injectable({ scope: Scope.REQUEST })
-    class PerRequest {
-      @Cacheable()
-      async find(): Promise<number> {
-        return 1;
+  it('work on two instances of one class whose key tells them apart', async () => {
+    class Client {
+      constructor(readonly base: string) {}
+
+      @Cacheable({
+        key: function (this: Client, id: string) {
+          return [this.base, id];
+        },
+      })
+      async fetch(id: string): Promise<string> {
+        return `${this.base}/${id}`;
       }
     }
-    @Injectable({ scope: Scope.TRANSIENT })
-    class Transient extends PerRequest {}
-    @Injectable()
-    class Unknown {
-      @Cacheable({ cache: 'nowhere' })
-      async find(): Promise<number> {
-        return 1;
-      }
-    }
-    @Injectable()
-    class BadTtl {
-      @Cacheable({ ttl: -1 })
-      async find(): Promise<number> {
-        return 1;
-      }
-    }
-    @Controller()
-    class Handler {
-      @MessagePattern('x')
-      @Cacheable()
-      async find(): Promise<number> {
-        return 1;
-      }
-    }
-    const sameName = () => {
-      @Injectable()
-      class Twin {
-        @Cacheable()
-        async find(): Promise<number> {
-          return 1;
-        }
-      }
-      return Twin;
-    };
+    await start(...['eu', 'us'].map((base) => ({ provide: base, useValue: new Client(base) })));
+    const [eu, us] = ['eu', 'us'].map((base) => module.get<Client>(base));
 
-    it.each([
-      [
-        'request scope',
-        [PerRequest],
-        'PerRequest.find cannot be cached by a decorator: PerRequest is request scoped',
-      ],
-      ['transient scope', [Transient], 'Transient is transient'],
-      [
-        'an unknown cache',
-        [Unknown],
-        'Unknown.find has no cache "nowhere": import CacheModule.forFeature(\'nowhere\')',
-      ],
-      ['an unusable option', [BadTtl], 'BadTtl.find: '],
-      ['a message handler', [Handler], 'Handler.find is a message handler'],
-      [
-        'two classes of one name',
-        [sameName(), sameName()],
-        'Twin.find exists in two classes of the same name',
-      ],
-    ])('%s', async (_what, providers, message) => {
-      await expect(start(...providers)).rejects.toThrow(message);
-    });
-
-    it('two instances of one class without a key', async () => {
-      class Client {
-        constructor(private readonly base: string) {}
-
-        @Cacheable()
-        async fetch(id: string): Promise<string> {
-          return `${this.base}/${id}`;
-        }
-      }
-      const [eu, us] = ['eu', 'us'].map((base) => ({ provide: base, useValue: new Client(base) }));
-
-      await expect(start(eu!, us!)).rejects.toThrow(
-        'Client.fetch exists in two instances of its class, whose entries would meet; give its @Cacheable a key',
-      );
-      await start(eu!, { provide: 'alias', useExisting: 'eu' });
-    });
-
-    it('but two instances whose key tells them apart work', async () => {
-      class Client {
-        constructor(readonly base: string) {}
-
-        @Cacheable({
-          key: function (this: Client, id: string) {
-            return [this.base, id];
-          },
-        })
-        async fetch(id: string): Promise<string> {
-          return `${this.base}/${id}`;
-        }
-      }
-      await start(...['eu', 'us'].map((base) => ({ provide: base, useValue: new Client(base) })));
-      const [eu, us] = ['eu', 'us'].map((base) => module.get<Client>(base));
-
-      expect([await eu!.fetch('1'), await us!.fetch('1')]).toEqual(['eu/1', 'us/1']);
-      expect([await eu!.fetch('1'), await us!.fetch('1')]).toEqual(['eu/1', 'us/1']);
-    });
-
-    it('and what is wrong in itself already at its definition', () => {
-      expect(() => CachePut({} as never)).toThrow('@CachePut needs a key');
-      expect(() => CacheEvict({} as never)).toThrow('@CacheEvict says nothing to remove');
-      expect(() => {
-        class Both {
-          @Cacheable()
-          @CachePut({ key: 'k' })
-          async find(): Promise<number> {
-            return 1;
-          }
-        }
-        return Both;
-      }).toThrow('Both.find is @Cacheable and @CachePut');
-      expect(() => {
-        class Static {
-          @Cacheable()
-          static async find(): Promise<number> {
-            return 1;
-          }
-        }
-        return Static;
-      }).toThrow('The static method Static.find cannot be cached');
-    });
+    expect([await eu!.fetch('1'), await us!.fetch('1')]).toEqual(['eu/1', 'us/1']);
+    expect([await eu!.fetch('1'), await us!.fetch('1')]).toEqual(['eu/1', 'us/1']);
   });
 
   describe.each([
@@ -523,7 +431,7 @@ describe('decorators of the cache', () => {
       }
       const testing = await Test.createTestingModule({
         imports: [
-          RedisModule.forRoot({ app: uniquePrefix(), env: {}, url: server.url, logger: new TestLog() }),
+          RedisModule.forRoot({ app: uniquePrefix(), env: {}, ...suite.place.redis, logger: new TestLog() }),
           CacheModule.forRoot(),
         ],
         controllers: [Things],
@@ -537,5 +445,111 @@ describe('decorators of the cache', () => {
       expect(await get('a')).toEqual({ id: 'a', call: 1 });
       expect(await get('b')).toEqual({ id: 'b', call: 2 });
     });
+  });
+}
+
+describe('a decorator that cannot work ends the start', () => {
+  const suite = decorated(startEmbeddedPlace);
+
+  @Injectable({ scope: Scope.REQUEST })
+  class PerRequest {
+    @Cacheable()
+    async find(): Promise<number> {
+      return 1;
+    }
+  }
+  @Injectable({ scope: Scope.TRANSIENT })
+  class Transient extends PerRequest {}
+  @Injectable()
+  class Unknown {
+    @Cacheable({ cache: 'nowhere' })
+    async find(): Promise<number> {
+      return 1;
+    }
+  }
+  @Injectable()
+  class BadTtl {
+    @Cacheable({ ttl: -1 })
+    async find(): Promise<number> {
+      return 1;
+    }
+  }
+  @Controller()
+  class Handler {
+    @MessagePattern('x')
+    @Cacheable()
+    async find(): Promise<number> {
+      return 1;
+    }
+  }
+  const sameName = () => {
+    @Injectable()
+    class Twin {
+      @Cacheable()
+      async find(): Promise<number> {
+        return 1;
+      }
+    }
+    return Twin;
+  };
+
+  it.each([
+    [
+      'request scope',
+      [PerRequest],
+      'PerRequest.find cannot be cached by a decorator: PerRequest is request scoped',
+    ],
+    ['transient scope', [Transient], 'Transient is transient'],
+    [
+      'an unknown cache',
+      [Unknown],
+      'Unknown.find has no cache "nowhere": import CacheModule.forFeature(\'nowhere\')',
+    ],
+    ['an unusable option', [BadTtl], 'BadTtl.find: '],
+    ['a message handler', [Handler], 'Handler.find is a message handler'],
+    ['two classes of one name', [sameName(), sameName()], 'Twin.find exists in two classes of the same name'],
+  ])('%s', async (_what, providers, message) => {
+    await expect(suite.start(providers)).rejects.toThrow(message);
+  });
+
+  it('two instances of one class without a key', async () => {
+    class Client {
+      constructor(private readonly base: string) {}
+
+      @Cacheable()
+      async fetch(id: string): Promise<string> {
+        return `${this.base}/${id}`;
+      }
+    }
+    const [eu, us] = ['eu', 'us'].map((base) => ({ provide: base, useValue: new Client(base) }));
+
+    await expect(suite.start([eu!, us!])).rejects.toThrow(
+      'Client.fetch exists in two instances of its class, whose entries would meet; give its @Cacheable a key',
+    );
+    await suite.start([eu!, { provide: 'alias', useExisting: 'eu' }]);
+  });
+
+  it('and what is wrong in itself already at its definition', () => {
+    expect(() => CachePut({} as never)).toThrow('@CachePut needs a key');
+    expect(() => CacheEvict({} as never)).toThrow('@CacheEvict says nothing to remove');
+    expect(() => {
+      class Both {
+        @Cacheable()
+        @CachePut({ key: 'k' })
+        async find(): Promise<number> {
+          return 1;
+        }
+      }
+      return Both;
+    }).toThrow('Both.find is @Cacheable and @CachePut');
+    expect(() => {
+      class Static {
+        @Cacheable()
+        static async find(): Promise<number> {
+          return 1;
+        }
+      }
+      return Static;
+    }).toThrow('The static method Static.find cannot be cached');
   });
 });

@@ -1,13 +1,15 @@
-import type { TestingModule } from '@nestjs/testing';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { Cluster, Command, Redis } from 'ioredis';
 import { ConfigurationError } from 'rednest';
-import { CacheModule, CacheService, type CacheOptions } from 'rednest/cache';
-import { createModule, inject } from '../support/app.js';
+import { CacheModule, type CacheOptions } from 'rednest/cache';
+import * as scripts from '../../src/cache/cache.scripts.js';
+import { createModule } from '../support/app.js';
+import { CacheUser } from '../support/cache-operations.js';
 import { startCluster, type TestCluster } from '../support/cluster.js';
 import { eventually } from '../support/eventually.js';
 import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
+import { ask } from '../support/topologies-node.js';
 
 /** Everything a master was told, and what its scripts did. */
 class Watch {
@@ -42,6 +44,18 @@ class Watch {
   }
 }
 
+const SCRIPTS = Object.values(scripts)
+  .map(({ name }) => name)
+  .sort();
+
+/** A script by its hash or its source, as a monitor shows it. */
+function nameOf(text: string): string {
+  const found = Object.values(scripts).find(
+    ({ sha1, lua }) => text === sha1 || text === lua.replaceAll('\n', '\\n'),
+  );
+  return found?.name ?? `not of the cache: ${text.slice(0, 40)}`;
+}
+
 function keysOf(name: string, args: readonly string[]): string[] {
   if (['time', 'info', 'publish'].includes(name)) return [];
   return new Command(name, [...args]).getKeys().map(String);
@@ -49,7 +63,7 @@ function keysOf(name: string, args: readonly string[]): string[] {
 
 describeNative('keys of scripts on a Cluster of 3 masters', () => {
   let cluster: TestCluster;
-  const modules: TestingModule[] = [];
+  const users: CacheUser[] = [];
   const watches: Watch[] = [];
 
   beforeAll(async () => {
@@ -57,85 +71,59 @@ describeNative('keys of scripts on a Cluster of 3 masters', () => {
     for (const { port } of cluster.nodes) watches.push(await Watch.on(port));
   }, 40_000);
   afterAll(async () => {
-    for (const module of modules) await module.close();
+    for (const user of users) await user.close();
     for (const watch of watches) watch.close();
     await cluster?.stop();
   });
 
-  async function open(options: CacheOptions): Promise<CacheService> {
-    const module = await createModule({
-      redis: { env: cluster.env, keyPrefix: uniquePrefix() },
-      imports: [CacheModule.forRoot({ timeout: '10s', ...options })],
-    });
-    modules.push(module);
-    return inject(module, CacheService);
+  async function open(keyPrefix: string, options: CacheOptions): Promise<CacheUser> {
+    const user = await CacheUser.start({ env: cluster.env, keyPrefix }, options);
+    users.push(user);
+    return user;
   }
 
-  /** Every operation, on keys of every bucket. */
-  async function useAll(cache: CacheService): Promise<void> {
-    const keys = Array.from({ length: 40 }, (_, id) => ['k', id]);
-    const tags = ['all', 'some'];
-    for (const key of keys) {
-      await cache.set(key, 1, { tags });
-      await cache.add(key, 2, { tags });
-      await cache.get(key);
-      await cache.getOrSet(key, () => 3, { tags, forceRefresh: true });
-      await cache.writeThrough(key, 4, () => 4, { tags });
+  /** Waits until every monitor has told of all that was sent so far. */
+  async function caughtUp(): Promise<void> {
+    for (const [index, { port }] of cluster.nodes.entries()) {
+      const mark = uniquePrefix();
+      await ask(port, 'ECHO', mark);
+      await eventually('the monitor has caught up', () => watches[index]!.seen === mark);
     }
-    await cache.getMany(keys);
-    await cache.setMany(keys.map((key) => ({ key, value: 5 })));
-    await cache.getOrSetMany(
-      [100, 101, 102],
-      (id) => ['k', id],
-      async (ids) => new Map(ids.map((id) => [id, id])),
-    );
-    await expect(
-      cache.getOrSet('failing', () => Promise.reject(new Error('the store is gone'))),
-    ).rejects.toThrow('gone');
-    // Two views of one key: the one that comes second waits for a load that takes longer than its lease.
-    const slow = () => new Promise<number>((resolve) => setTimeout(resolve, 250, 6));
-    await Promise.all([
-      cache.getOrSet('slow', slow, { lease: '100ms' }),
-      cache.namespace(cache.name, { version: 2 }).getOrSet('slow', slow, { lease: '100ms' }),
-    ]);
-    await eventually('loads are written', () => cache.stats().pendingWrites === 0);
-    await cache.expire(...keys);
-    await cache.expireByTag('some');
-    await cache.deleteByTag(...tags);
-    await cache.delete(...keys);
-    await cache.clear();
-    expect(cache.stats()).toMatchObject({ readFailures: 0, writeFailures: 0, deleteFailures: 0 });
-    expect(cache.stats()).toMatchObject({ invalidationFailures: 0, corrupt: 0 });
   }
 
-  it.each<[string, CacheOptions]>([
-    ['tracking', {}],
-    ['pub/sub', { coherence: 'pubsub' }],
-    ['tags checked by the process', { tagCheck: 'local' }],
+  it.each<[string, CacheOptions, readonly string[]]>([
+    ['tracking', {}, ['state']],
+    ['pub/sub', { coherence: 'pubsub' }, ['state']],
+    ['tags checked by the process', { tagCheck: 'local' }, []],
   ])(
     'are declared, all of them, and share a slot: %s',
-    async (_what, options) => {
-      const cache = await open(options);
+    async (_what, options, unused) => {
+      const keyPrefix = uniquePrefix();
+      const [user, other] = [await open(keyPrefix, options), await open(keyPrefix, options)];
 
-      await useAll(cache);
-      for (const [index, { port }] of cluster.nodes.entries()) {
-        const redis = new Redis(port, '127.0.0.1');
-        redis.on('error', () => undefined);
-        const mark = uniquePrefix();
-        await redis.echo(mark);
-        redis.disconnect();
-        await eventually('the monitor has caught up', () => watches[index]!.seen === mark);
-      }
+      await user.useAll(other);
+      await caughtUp();
 
-      const scripts = watches.flatMap((watch) => watch.scripts);
+      const runs = watches.map((watch) => watch.scripts.splice(0));
+      const scripts = runs.flat();
       const undeclared = scripts.filter(
         ({ declared, touched }) => !touched.every((key) => declared.includes(key)),
       );
+      const used = new Set(
+        scripts.flatMap(({ name, touched }) => (touched.length > 0 ? [nameOf(name)] : [])),
+      );
+      const buckets = new Set(
+        scripts.flatMap(({ declared }) => declared.map((key) => /\{default\/\d+\}/.exec(key)?.[0])),
+      );
+      process.stderr.write(`${scripts.length} runs of ${used.size} scripts\n`);
       expect(undeclared).toEqual([]);
-      // Every script of the cache but those for what is gone: a claim that fails, a state that is too large.
-      const kinds = new Set(scripts.filter(({ touched }) => touched.length > 0).map(({ name }) => name));
-      process.stderr.write(`${scripts.length} runs of ${kinds.size} scripts, by hash or source\n`);
-      expect(watches.every((watch) => watch.scripts.length > 0)).toBe(true);
+      expect([...used].sort()).toEqual(SCRIPTS.filter((name) => !unused.includes(name)));
+      expect(buckets.size).toBeGreaterThanOrEqual(16);
+      expect(runs.every(({ length }) => length > 0)).toBe(true);
+      for (const each of [user, other]) {
+        expect(each.stats()).toMatchObject({ readFailures: 0, writeFailures: 0, deleteFailures: 0 });
+        expect(each.stats()).toMatchObject({ invalidationFailures: 0, corrupt: 0 });
+      }
     },
     60_000,
   );

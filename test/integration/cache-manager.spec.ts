@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Controller, Get, UseInterceptors, type INestApplication } from '@nestjs/common';
 import {
   CACHE_MANAGER as THEIR_TOKEN,
@@ -14,10 +14,11 @@ import { Test, type TestingModule } from '@nestjs/testing';
 import { RedisModule } from 'rednest';
 import { CACHE_MANAGER, CacheManagerModule, CacheModule, CacheService } from 'rednest/cache';
 import { createModule } from '../support/app.js';
+import { sharedPlace, startClusterPlace, startEmbeddedPlace, type Place } from '../support/cache-places.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
+import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
-import { startEmbedded, type TestServer } from '../support/servers.js';
 import { TestLog } from '../support/test-log.js';
 
 /** What users of cache-manager 7 rely on; run against theirs and ours. */
@@ -160,12 +161,6 @@ function objectOf(event: object): object {
 }
 
 describe('CACHE_MANAGER', () => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await startEmbedded();
-  });
-  afterAll(() => server.stop());
-
   it('is the token of @nestjs/cache-manager', () => {
     expect(CACHE_MANAGER).toBe(THEIR_TOKEN);
   });
@@ -177,10 +172,19 @@ describe('CACHE_MANAGER', () => {
     });
   });
 
+  behaviour(startEmbeddedPlace);
+});
+describeNative('CACHE_MANAGER on a Cluster of 3 masters', () => {
+  behaviour(startClusterPlace);
+});
+
+function behaviour(startPlace: () => Promise<Place>): void {
+  const place = sharedPlace(startPlace);
+
   describe('of Rednest', () => {
     const open = (options = {}): Promise<TestingModule> =>
       createModule({
-        redis: { url: server.url },
+        redis: place.redis,
         imports: [CacheModule.forRoot({ ttl: 'long' }), CacheManagerModule.register(options)],
       });
     contract(async () => {
@@ -241,9 +245,9 @@ describe('CACHE_MANAGER', () => {
     });
 
     it('never rejects because Redis is gone; the events have the error', async () => {
-      const lone = await startEmbedded();
+      const lone = await startPlace();
       const module = await createModule({
-        redis: { url: lone.url },
+        redis: lone.redis,
         imports: [CacheModule.forRoot(), CacheManagerModule.register()],
       });
       const cache = module.get<Cache>(CACHE_MANAGER, { strict: false });
@@ -291,7 +295,7 @@ describe('CACHE_MANAGER', () => {
       calls = 0;
       const testing = await Test.createTestingModule({
         imports: [
-          RedisModule.forRoot({ app: uniquePrefix(), env: {}, url: server.url, logger: new TestLog() }),
+          RedisModule.forRoot({ app: uniquePrefix(), env: {}, ...place.redis, logger: new TestLog() }),
           CacheModule.forRoot(),
           CacheManagerModule.register({ isGlobal: true }),
         ],
@@ -319,4 +323,4 @@ describe('CACHE_MANAGER', () => {
       expect(calls).toBe(2);
     });
   });
-});
+}

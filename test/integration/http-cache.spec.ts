@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
   Controller,
   Get,
@@ -32,9 +32,10 @@ import { Readable } from 'node:stream';
 import { map, type Observable } from 'rxjs';
 import { RedisModule } from 'rednest';
 import { CacheModule, CacheService, HttpCache, HttpCacheInterceptor, NoCache } from 'rednest/cache';
+import { sharedPlace, startClusterPlace, startEmbeddedPlace, type Place } from '../support/cache-places.js';
 import { eventually } from '../support/eventually.js';
+import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
-import { startEmbedded, type TestServer } from '../support/servers.js';
 import { TestLog } from '../support/test-log.js';
 
 /** A response under either adapter. */
@@ -332,16 +333,19 @@ async function ask(
   });
 }
 
-function suite(adapter: () => ExpressAdapter | FastifyAdapter): void {
-  let server: TestServer;
+type Adapter = () => ExpressAdapter | FastifyAdapter;
+
+function behaviour(startPlace: () => Promise<Place>, adapters: Record<string, Adapter>): void {
+  const place = sharedPlace(startPlace);
+  describe.each(Object.entries(adapters))('on %s', (_name, adapter) => {
+    suite(adapter, place, startPlace);
+  });
+}
+
+function suite(adapter: Adapter, place: Pick<Place, 'redis'>, startPlace: () => Promise<Place>): void {
   let app: INestApplication;
   let url: string;
   let calls: Calls;
-
-  beforeAll(async () => {
-    server = await startEmbedded();
-  });
-  afterAll(() => server.stop());
 
   beforeEach(async () => {
     app = await start();
@@ -353,7 +357,7 @@ function suite(adapter: () => ExpressAdapter | FastifyAdapter): void {
   async function start(prefix = uniquePrefix()): Promise<INestApplication> {
     const module = await Test.createTestingModule({
       imports: [
-        RedisModule.forRoot({ app: prefix, env: {}, url: server.url, logger: new TestLog() }),
+        RedisModule.forRoot({ app: prefix, env: {}, ...place.redis, logger: new TestLog() }),
         CacheModule.forRoot(),
       ],
       controllers: [
@@ -754,10 +758,10 @@ function suite(adapter: () => ExpressAdapter | FastifyAdapter): void {
   });
 
   it('answers without Redis', async () => {
-    const lone = await startEmbedded();
+    const lone = await startPlace();
     const module = await Test.createTestingModule({
       imports: [
-        RedisModule.forRoot({ app: uniquePrefix(), env: {}, url: lone.url, logger: new TestLog() }),
+        RedisModule.forRoot({ app: uniquePrefix(), env: {}, ...lone.redis, logger: new TestLog() }),
         CacheModule.forRoot(),
       ],
       controllers: [Routes],
@@ -775,9 +779,13 @@ function suite(adapter: () => ExpressAdapter | FastifyAdapter): void {
   });
 }
 
-describe.each([
-  ['Express', () => new ExpressAdapter()],
-  ['Fastify', () => new FastifyAdapter()],
-])('HttpCacheInterceptor on %s', (_name, adapter) => {
-  suite(adapter);
+const Express = () => new ExpressAdapter();
+const Fastify = () => new FastifyAdapter();
+
+describe('HttpCacheInterceptor', () => {
+  behaviour(startEmbeddedPlace, { Express, Fastify });
+});
+// What a Cluster changes is below both adapters.
+describeNative('HttpCacheInterceptor on a Cluster of 3 masters', () => {
+  behaviour(startClusterPlace, { Fastify });
 });

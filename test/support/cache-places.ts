@@ -1,9 +1,17 @@
+import { afterAll, beforeAll } from '@jest/globals';
 import { Cluster, Redis } from 'ioredis';
 import type { RedisModuleOptions } from 'rednest';
 import { CacheSpace, type Bucket } from '../../src/cache/cache-key.js';
 import { startCluster } from './cluster.js';
 import { scriptCalls } from './script-calls.js';
-import { startNative } from './servers.js';
+import { startEmbedded, startNative } from './servers.js';
+
+/** Where applications with a cache run. */
+export interface Place {
+  /** How an application reaches it. */
+  readonly redis: RedisModuleOptions;
+  stop(): Promise<void>;
+}
 
 /** What can be done to a server, or to each of several. */
 interface Machine {
@@ -13,7 +21,7 @@ interface Machine {
 }
 
 /** Where caches run in a test: one server, or a Cluster of 3 masters. */
-export class CachePlace {
+export class CachePlace implements Place {
   private isFrozen = false;
 
   constructor(
@@ -102,6 +110,12 @@ export class CachePlace {
   }
 }
 
+/** The engine in the box. */
+export async function startEmbeddedPlace(): Promise<Place> {
+  const server = await startEmbedded();
+  return { redis: { url: server.url }, stop: () => server.stop() };
+}
+
 /** One server. */
 export async function startServerPlace(): Promise<CachePlace> {
   const server = await startNative();
@@ -127,4 +141,18 @@ export async function startClusterPlace(): Promise<CachePlace> {
     restart: () => cluster.reform(),
     stop: () => cluster.stop(),
   });
+}
+
+/** One place for all tests of a suite: started before the first of them, stopped after the last. */
+export function sharedPlace<P extends Place>(start: () => Promise<P>): Pick<P, 'redis'> {
+  let place: P | undefined;
+  beforeAll(async () => {
+    place = await start();
+  }, 40_000);
+  afterAll(() => place?.stop());
+  return {
+    get redis() {
+      return place!.redis;
+    },
+  };
 }
