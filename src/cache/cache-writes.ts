@@ -1,3 +1,4 @@
+import { RedisCommandError } from '../redis/index.js';
 import { groupByBucket } from './cache-reads.js';
 import { noteFailure, type CacheCore, type EntryPlace } from './cache-core.js';
 import type { CacheSpace } from './cache-key.js';
@@ -46,6 +47,8 @@ export class CacheWrites {
       return true;
     } catch (error) {
       noteFailure(observers, 'write', 'writeFailures', error);
+      // A server that is full has room for a deletion; what was there is older than what the caller has.
+      if (mode === 'set' && isOutOfMemory(error)) await this.remove([place], 'delete', options.timeoutMs);
       return false;
     } finally {
       this.touch(key);
@@ -122,6 +125,11 @@ export class CacheWrites {
       }
     }
   }
+}
+
+/** Before Redis 7 it is said in the midst of an error of the script. */
+function isOutOfMemory(error: unknown): boolean {
+  return error instanceof RedisCommandError && /\bOOM\b/.test(error.message);
 }
 
 function isPromise(value: EncodedValue | Promise<EncodedValue>): value is Promise<EncodedValue> {
