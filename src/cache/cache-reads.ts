@@ -47,13 +47,14 @@ export class CacheReads {
     const { remote, states } = this.core;
     const raw = await remote.readRaw(bucket, key, timeoutMs);
     // More than tags may have changed meanwhile, and the copy does not know of it.
-    if (states?.of(bucket) !== state) return remote.read(bucket, key, timeoutMs);
+    const isComparable = raw !== undefined && states?.of(bucket) === state;
+    if (!isComparable) return remote.read(bucket, key, timeoutMs);
     const entry = raw && StoredEntry.parse(raw);
     if (!entry) return [state.nowUs, raw];
     const judgement = states.judge(bucket, state, entry);
-    if (judgement === 'unsure') return remote.read(bucket, key, timeoutMs);
     if (judgement === 'void') return [state.nowUs, null];
-    return [judgement === 'stale' ? Infinity : state.nowUs, raw];
+    // The server knows when it became stale.
+    return judgement === 'as-written' ? [state.nowUs, raw] : remote.read(bucket, key, timeoutMs);
   }
 
   /** Reads entries that are fresh, one script per bucket. */

@@ -77,17 +77,17 @@ export class RemoteTier {
     return this.calls.run('cache.get', scripts.READ, bucket, 2, parts, timeoutMs, true);
   }
 
-  /** Reads an entry whether or not it is void, with a plain GET; `''` stands for a key of another type. */
-  readRaw(bucket: Bucket, key: string, timeoutMs: number): Promise<Buffer | null> {
+  /**
+   * Reads an entry whether or not it is void, with a plain GET; `''` stands for a key of another type.
+   *
+   * @returns `undefined`, unsent, when the server may have changed
+   */
+  readRaw(bucket: Bucket, key: string, timeoutMs: number): Promise<Buffer | null | undefined> {
     const get = (client: RedisClient): Promise<Buffer | null> => client.getBuffer(key);
-    return this.calls.command('cache.get', bucket, get, timeoutMs).then(
-      // Where the server has changed nothing is believed; the next read compares.
-      (reply) => reply ?? null,
-      (error: unknown) => {
-        if (replyOf(error) === 'WRONGTYPE') return EMPTY;
-        throw error;
-      },
-    );
+    return this.calls.command('cache.get', bucket, get, timeoutMs).catch((error: unknown) => {
+      if (replyOf(error) === 'WRONGTYPE') return EMPTY;
+      throw error;
+    });
   }
 
   /** Reads the state of a bucket, unless it has too many fields. */

@@ -73,6 +73,11 @@ export class CachePlace {
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
+  /** Sets a parameter of all servers. */
+  async configure(parameter: string, value: string): Promise<void> {
+    await Promise.all(this.masters.map((node) => node.config('SET', parameter, value)));
+  }
+
   /** SIGSTOP to all. */
   freeze(): void {
     this.isFrozen = true;
