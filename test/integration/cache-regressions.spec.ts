@@ -294,6 +294,13 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
         expect(await later.get('k')).toBeUndefined();
       });
 
+      it('do not put off a refresh', async () => {
+        const cache = await voidedAhead();
+        await cache.set('k', 'old', { ttl: '1h' });
+        expect(await cache.getOrSet('k', () => 'new', { eagerRefresh: 0 })).toBe('old');
+        await eventually('it is loaded anew', async () => (await cache.get('k')) === 'new');
+      });
+
       it('do not make what is waited for look like what was there', async () => {
         const [one, other] = [await open({ memory: false }), await open({ memory: false })];
         await one.set('before', 1);

@@ -78,6 +78,17 @@ export class CachePlace {
     await Promise.all(this.masters.map((node) => node.config('SET', parameter, value)));
   }
 
+  /** FLUSHALL, by somebody else. */
+  async flush(): Promise<void> {
+    await Promise.all(this.masters.map((node) => node.flushall()));
+  }
+
+  /** Loses the state of a namespace, as an eviction does. */
+  async loseState(keyPrefix: string, namespace: string): Promise<void> {
+    const { buckets } = new CacheSpace(keyPrefix, namespace, this.init.buckets);
+    await Promise.all(buckets.map(({ state }) => this.client.del(state)));
+  }
+
   /** SIGSTOP to all. */
   freeze(): void {
     this.isFrozen = true;
