@@ -132,12 +132,15 @@ export class CacheReads {
 const MAX_KEYS = 500;
 
 /** Sorts entries by bucket, in groups that one script can take. */
-export function groupByBucket<Place extends EntryPlace>(places: readonly Place[]): [Bucket, Place[]][] {
+export function groupByBucket<Place extends EntryPlace>(
+  places: readonly Place[],
+  most = MAX_KEYS,
+): [Bucket, Place[]][] {
   const open = new Map<Bucket, Place[]>();
   const groups: [Bucket, Place[]][] = [];
   for (const place of places) {
     let group = open.get(place.bucket);
-    if (!group || group.length === MAX_KEYS) {
+    if (!group || group.length === most) {
       group = [];
       open.set(place.bucket, group);
       groups.push([place.bucket, group]);

@@ -24,7 +24,7 @@ export const ADD: LuaScript<
   number
 > = Object.freeze({
   name: 'add',
-  sha1: 'f3b75e272472979c0e4bfa3fafad28686b686d12',
+  sha1: 'e48109efc8ae01133618cdaddb3ad271f1874487',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -107,18 +107,19 @@ if not is_entry(raw) then return false end
 local soft = struct.unpack('<d', raw, 11)
 return soft > now
 end
-local function put(now, ttl, keep, body, wake, tell)
+local function put(entry, lease, stamp, now, ttl, keep, body, wake, tell)
 local life = ttl + keep
-local stamp = next_stamp(KEYS[1], now, life * 1000)
-redis.call('SET', KEYS[2], entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body, 'PX', life)
-if redis.call('DEL', KEYS[3]) == 1 then redis.call('PUBLISH', wake, KEYS[2]) end
-if tell ~= '' then redis.call('PUBLISH', tell, KEYS[2]) end
-return stamp
+redis.call('SET', entry, entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body, 'PX', life)
+if redis.call('DEL', lease) == 1 then redis.call('PUBLISH', wake, entry) end
+if tell ~= '' then redis.call('PUBLISH', tell, entry) end
 end
 local now = server_now()
 local raw = usable(KEYS[1], read_entry(KEYS[2]), now)
 if raw and is_fresh(raw, now) and string.sub(raw, 33, 35) == string.sub(ARGV[3], 7, 9) then return 0 end
-return put(now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5])`,
+local ttl, keep = tonumber(ARGV[1]), tonumber(ARGV[2])
+local stamp = next_stamp(KEYS[1], now, (ttl + keep) * 1000)
+put(KEYS[2], KEYS[3], stamp, now, ttl, keep, ARGV[3], ARGV[4], ARGV[5])
+return stamp`,
 });
 
 /**
@@ -1054,27 +1055,25 @@ return { now, redis.call('HGETALL', KEYS[1]) }`,
   });
 
 /**
- * Writes an entry, and voids a load of it that is running.
+ * Writes entries of one bucket, and voids loads of them that are running.
  *
  * KEYS[1] state: hash of the bucket
- * KEYS[2] entry: entry
- * KEYS[3] lease: lease of the load
- * ARGV[1] ttl (number): time to live in milliseconds
- * ARGV[2] keep (number): how long it is kept after that, in milliseconds
- * ARGV[3] body (string | Buffer): the entry without its head
- * ARGV[4] wake (string): channel on which waiters are woken
- * ARGV[5] tell (string): channel on which changes are told, or empty
- * Reply number: stamp in microseconds
+ * KEYS[...] pairs: entry and lease, for each key
+ * ARGV[1] wake (string): channel on which waiters are woken
+ * ARGV[2] tell (string): channel on which changes are told, or empty
+ * ARGV[...] contents (string | number | Buffer): for each key the time to live, and how long it is kept after that, in
+ *   milliseconds, and the entry without its head
+ * Reply number: stamp of all of them, in microseconds
  *
- * Work: constant. Needs Redis 5.
+ * Work: constant per key. Needs Redis 5.
  */
-export const WRITE: LuaScript<
-  readonly [state: string, entry: string, lease: string],
-  readonly [ttl: number, keep: number, body: string | Buffer, wake: string, tell: string],
+export const WRITE_MANY: LuaScript<
+  readonly [state: string, ...pairs: readonly string[]],
+  readonly [wake: string, tell: string, ...contents: readonly (string | number | Buffer)[]],
   number
 > = Object.freeze({
-  name: 'write',
-  sha1: '8076e272975fe1d528e578dd569b550c01126461',
+  name: 'write-many',
+  sha1: '133e31d45aba25965dff72f9bb39f0ef755d13d7',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -1105,13 +1104,87 @@ local HEAD = 'r3'
 local function entry_head(stamp, soft, hard)
 return HEAD .. struct.pack('<ddd', stamp, soft, hard)
 end
-local function put(now, ttl, keep, body, wake, tell)
+local function put(entry, lease, stamp, now, ttl, keep, body, wake, tell)
 local life = ttl + keep
-local stamp = next_stamp(KEYS[1], now, life * 1000)
-redis.call('SET', KEYS[2], entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body, 'PX', life)
-if redis.call('DEL', KEYS[3]) == 1 then redis.call('PUBLISH', wake, KEYS[2]) end
-if tell ~= '' then redis.call('PUBLISH', tell, KEYS[2]) end
+redis.call('SET', entry, entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body, 'PX', life)
+if redis.call('DEL', lease) == 1 then redis.call('PUBLISH', wake, entry) end
+if tell ~= '' then redis.call('PUBLISH', tell, entry) end
+end
+local now = server_now()
+local longest = 0
+for at = 3, #ARGV, 3 do
+longest = math.max(longest, tonumber(ARGV[at]) + tonumber(ARGV[at + 1]))
+end
+local stamp = next_stamp(KEYS[1], now, longest * 1000)
+for i = 1, (#KEYS - 1) / 2 do
+local at = 3 * i
+local ttl, keep = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+put(KEYS[2 * i], KEYS[2 * i + 1], stamp, now, ttl, keep, ARGV[at + 2], ARGV[1], ARGV[2])
+end
+return stamp`,
+});
+
+/**
+ * Writes an entry, and voids a load of it that is running.
+ *
+ * KEYS[1] state: hash of the bucket
+ * KEYS[2] entry: entry
+ * KEYS[3] lease: lease of the load
+ * ARGV[1] ttl (number): time to live in milliseconds
+ * ARGV[2] keep (number): how long it is kept after that, in milliseconds
+ * ARGV[3] body (string | Buffer): the entry without its head
+ * ARGV[4] wake (string): channel on which waiters are woken
+ * ARGV[5] tell (string): channel on which changes are told, or empty
+ * Reply number: stamp in microseconds
+ *
+ * Work: constant. Needs Redis 5.
+ */
+export const WRITE: LuaScript<
+  readonly [state: string, entry: string, lease: string],
+  readonly [ttl: number, keep: number, body: string | Buffer, wake: string, tell: string],
+  number
+> = Object.freeze({
+  name: 'write',
+  sha1: '726e9381bcdd085f8f9a4ffabfcbe33ba8c9f856',
+  lua: `local function server_now()
+local time = redis.call('TIME')
+return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+local function whole(number)
+return string.format('%.0f', number)
+end
+local RESERVE = 100000
+local BIRTH_AHEAD = RESERVE + 1000
+local function next_stamp(state_key, now, keep)
+local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
+if not state[1] then
+local birth = now + BIRTH_AHEAD
+redis.call('HSET', state_key, 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+return birth
+end
+local last = tonumber(state[3] or '0')
+local lowest = math.max(tonumber(state[2] or '0') + 1, tonumber(state[1]))
+local stamp = now
+if now < lowest then stamp = math.max(lowest, last + 1) end
+if stamp > last then
+redis.call('HSET', state_key, 'w', whole(stamp == now and now + RESERVE or stamp))
+end
+if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
 return stamp
 end
-return put(server_now(), tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5])`,
+local HEAD = 'r3'
+local function entry_head(stamp, soft, hard)
+return HEAD .. struct.pack('<ddd', stamp, soft, hard)
+end
+local function put(entry, lease, stamp, now, ttl, keep, body, wake, tell)
+local life = ttl + keep
+redis.call('SET', entry, entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body, 'PX', life)
+if redis.call('DEL', lease) == 1 then redis.call('PUBLISH', wake, entry) end
+if tell ~= '' then redis.call('PUBLISH', tell, entry) end
+end
+local now = server_now()
+local ttl, keep = tonumber(ARGV[1]), tonumber(ARGV[2])
+local stamp = next_stamp(KEYS[1], now, (ttl + keep) * 1000)
+put(KEYS[2], KEYS[3], stamp, now, ttl, keep, ARGV[3], ARGV[4], ARGV[5])
+return stamp`,
 });

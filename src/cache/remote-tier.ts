@@ -223,6 +223,20 @@ export class RemoteTier {
     return this.calls.run('cache.set', script, bucket, 3, parts, timeoutMs);
   }
 
+  /** Writes entries of one bucket. */
+  writeMany(bucket: Bucket, fillings: readonly Filling[], timeoutMs: number): Promise<number> {
+    const { wakeChannel, coherence } = this.init;
+    const parts = [
+      bucket.state,
+      ...fillings.flatMap(({ key }) => [key, bucket.lease(key)]),
+      wakeChannel,
+      coherence.tellChannel,
+      ...fillings.flatMap(({ ttlMs, keepMs, body }) => [ttlMs, keepMs, body]),
+    ];
+    const keys = 1 + 2 * fillings.length;
+    return this.calls.run('cache.setMany', scripts.WRITE_MANY, bucket, keys, parts, timeoutMs);
+  }
+
   /** Deletes entries of one bucket, or makes them stale. @returns how many were there */
   remove(
     bucket: Bucket,

@@ -490,7 +490,7 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
     it('voids and removes, and leaves no value before one that found no room', async () => {
       const cache = await open({ memory: false });
       const options = { ttl: '1h', grace: '1h', tags: ['all'] } as const;
-      for (const key of ['tagged', 'set', 'expired', 'deleted', 'cleared', 'added'])
+      for (const key of ['tagged', 'set', 'expired', 'deleted', 'cleared', 'many', 'added'])
         await cache.set(key, 'old', { ...options, tags: [key] });
       await server.configure('maxmemory', '1');
 
@@ -500,8 +500,8 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
 
       expect(await cache.set('set', 'new')).toBe(false);
       expect(await cache.get('set')).toBeUndefined();
-      expect(await cache.add('added', 'new')).toBe(false);
-      expect(await cache.get('added')).toBe('old');
+      expect(await cache.setMany(['many', 'added'].map((key) => ({ key, value: 'new' })))).toBe(false);
+      expect(await cache.getMany(['many', 'added'])).toEqual(new Map());
 
       expect(await cache.expire('expired')).toEqual({ removed: 1, confirmed: true });
       expect(await cache.get('expired')).toBeUndefined();
@@ -509,7 +509,7 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
 
       expect(await cache.clear()).toBe(true);
       expect(await cache.get('cleared')).toBeUndefined();
-      expect(cache.stats()).toMatchObject({ readFailures: 0, writeFailures: 1, invalidationFailures: 0 });
+      expect(cache.stats()).toMatchObject({ readFailures: 0, writeFailures: 3, invalidationFailures: 0 });
     });
 
     it('believes nothing of another server, and goes on reading', async () => {
@@ -520,6 +520,64 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
       await server.configure('maxmemory', '1');
       expect(await later.get('k')).toBeUndefined();
       expect(later.stats()).toMatchObject({ misses: 1, readFailures: 0 });
+    });
+  });
+
+  describe('many at once', () => {
+    it('are written, read, loaded and deleted, however many', async () => {
+      const cache = await open({ memory: false, timeout: '20s' });
+      const keys = Array.from({ length: 12_000 }, (_, id) => `k${id}`);
+      expect(await cache.setMany(keys.map((key, value) => ({ key, value })))).toBe(true);
+      expect(await cache.getMany(keys)).toEqual(new Map(keys.map((key, value) => [key, value])));
+      expect(await cache.delete(...keys)).toEqual({ removed: 12_000, confirmed: true });
+      const load = async (missing: string[]) => new Map(missing.map((key) => [key, key]));
+      expect((await cache.getOrSetMany(keys, (key) => key, load)).size).toBe(12_000);
+      await eventually('all are written', () => cache.stats().writes === 24_000);
+      expect((await cache.getMany(keys)).size).toBe(12_000);
+    }, 30_000);
+
+    it('are written as each says, the last of one key counts, and loads of them are refused', async () => {
+      const cache = await open({ compression: { algorithm: 'gzip', threshold: 1_024 } });
+      let start!: () => void;
+      let go!: () => void;
+      const started = new Promise<void>((resolve) => (start = resolve));
+      const gate = new Promise<void>((resolve) => (go = resolve));
+      const loading = cache.getOrSet('loaded', async () => {
+        start();
+        await gate;
+        return 'old';
+      });
+      await started;
+      const long = 'x'.repeat(10_000);
+      const entries = [
+        { key: 'short', value: 1, ttl: '2s', tags: ['t'] },
+        { key: 'twice', value: 'first' },
+        { key: 'long', value: long, ttl: '1h', grace: '1h' },
+        { key: 'loaded', value: 'new' },
+        { key: 'twice', value: 'second' },
+      ] as const;
+      expect(await cache.setMany(entries, { ttl: '10s' })).toBe(true);
+      go();
+      expect(await loading).toBe('old');
+      await eventually('it was refused', () => cache.stats().discardedWrites === 1);
+
+      const keys = ['short', 'twice', 'long', 'loaded'];
+      expect([...(await cache.getMany(keys)).values()]).toEqual([1, 'second', long, 'new']);
+      const lifeOf = async (key: string) => Math.ceil((await redis.pttl(entryKey(key))) / 1_000);
+      expect(await Promise.all(keys.map(lifeOf))).toEqual([2, 10, 7_200, 10]);
+      await cache.deleteByTag('t');
+      expect(await cache.get('short')).toBeUndefined();
+    });
+
+    it('are not written at all when one cannot be encoded, or its key is unusable', async () => {
+      const cache = await open({ memory: false });
+      const good = { key: 'good', value: 1 };
+      await expect(cache.setMany([good, { key: 'k', value: () => 1 }])).rejects.toMatchObject({
+        code: 'ERR_CACHE_ENCODE',
+      });
+      await expect(cache.setMany([good, { key: '', value: 1 }])).rejects.toThrow('key');
+      expect(await cache.get('good')).toBeUndefined();
+      expect(await cache.setMany([])).toBe(true);
     });
   });
 

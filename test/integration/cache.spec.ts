@@ -442,6 +442,9 @@ describeNative('CacheService round trips', () => {
     expect(await commandsOf(() => cache.getMany(['k', 'l', 'm'], l2))).toEqual(['evalsha']);
     expect(await commandsOf(() => cache.deleteByTag('a', 'b'))).toEqual(['evalsha']);
     await cache.delete('x');
+    await cache.setMany([{ key: 'x', value: 1 }]);
+    const values = Array.from({ length: 100 }, (_, key) => ({ key: ['many', key], value: key }));
+    expect(await commandsOf(() => cache.setMany(values))).toEqual(['evalsha']);
     expect(await commandsOf(() => cache.delete('k', 'l', 'm'))).toEqual(['evalsha']);
     expect(await commandsOf(() => cache.clear())).toEqual(['evalsha']);
   });
