@@ -24,7 +24,7 @@ export const ADD: LuaScript<
   number
 > = Object.freeze({
   name: 'add',
-  sha1: 'e48109efc8ae01133618cdaddb3ad271f1874487',
+  sha1: '6ec444549148a0a5a81e8d0f2ee0ada835212282',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -34,11 +34,16 @@ return string.format('%.0f', number)
 end
 local RESERVE = 100000
 local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 if not state[1] then
 local birth = now + BIRTH_AHEAD
-redis.call('HSET', state_key, 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
 return birth
 end
 local last = tonumber(state[3] or '0')
@@ -132,7 +137,6 @@ return stamp`,
  * Reply [number, number]: server clock in microseconds; 1 when entries became void
  *
  * Work: constant. Needs Redis 5.
- * A user that may not run INFO gets an error instead of text; then nobody can tell, and nothing is believed.
  */
 export const ADOPT: LuaScript<
   readonly [state: string, signal: string],
@@ -140,7 +144,7 @@ export const ADOPT: LuaScript<
   [number, number]
 > = Object.freeze({
   name: 'adopt',
-  sha1: 'deb4240ce47eceb04cab7a9837b23bdda3bf56f2',
+  sha1: 'bca596f51172dcce118e67e36b7427fedb371905',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -154,17 +158,21 @@ local function next_version(last, reserved, now)
 if not last and not reserved then return now + BIRTH_AHEAD end
 return math.max(now, tonumber(last or '0'), tonumber(reserved or '0')) + 1
 end
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function write_although_full(state_key)
 redis.call('HDEL', state_key, '')
 end
 local now = server_now()
-local info = redis.pcall('INFO', 'server')
-local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+local run = run_id()
 local state = redis.call('HMGET', KEYS[1], 'r', 'e', 'v', 'w')
-if run and state[1] == run then return { now, 0 } end
+if run ~= UNKNOWN and state[1] == run then return { now, 0 } end
 local birth = next_version(state[3], state[4], now)
 write_although_full(KEYS[1])
-redis.call('HSET', KEYS[1], 'r', run or 'unknown', 'e', whole(birth), 'v', whole(birth))
+redis.call('HSET', KEYS[1], 'r', run, 'e', whole(birth), 'v', whole(birth))
 if not state[2] then return { now, 0 } end
 redis.call('SET', KEYS[2], whole(birth), 'PX', 3600000)
 if ARGV[1] ~= '' then redis.call('PUBLISH', ARGV[1], KEYS[2]) end
@@ -187,7 +195,7 @@ export const CLAIM: LuaScript<
   number
 > = Object.freeze({
   name: 'claim',
-  sha1: '3e572715a2af27bfaa1ddc81c2ce015521943204',
+  sha1: '918dda6594fd82b08de1066b060cc1be6f44a3ac',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -197,11 +205,16 @@ return string.format('%.0f', number)
 end
 local RESERVE = 100000
 local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 if not state[1] then
 local birth = now + BIRTH_AHEAD
-redis.call('HSET', state_key, 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
 return birth
 end
 local last = tonumber(state[3] or '0')
@@ -248,7 +261,7 @@ export const FILL: LuaScript<
   (0 | 1)[]
 > = Object.freeze({
   name: 'fill',
-  sha1: '60265284a4d56bf4699bad2bf481151ba5c4d06e',
+  sha1: '796ced619c2bb1c6cba0af2a573cb069cdaeb905',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -259,11 +272,16 @@ end
 local LOAD_US = 3600000000
 local RESERVE = 100000
 local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 if not state[1] then
 local birth = now + BIRTH_AHEAD
-redis.call('HSET', state_key, 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
 return birth
 end
 local last = tonumber(state[3] or '0')
@@ -370,7 +388,7 @@ export const INVALIDATE: LuaScript<
   number
 > = Object.freeze({
   name: 'invalidate',
-  sha1: 'eb0bfbac9fceeaea6c63d4cbeee1e944f203aa50',
+  sha1: 'f0210754534a2c0ed6c38551a866eb67a04a5583',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -392,6 +410,11 @@ local function next_version(last, reserved, now)
 if not last and not reserved then return now + BIRTH_AHEAD end
 return math.max(now, tonumber(last or '0'), tonumber(reserved or '0')) + 1
 end
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function write_although_full(state_key)
 redis.call('HDEL', state_key, '')
 end
@@ -412,8 +435,7 @@ local version = whole(next_version(before[1], before[2], now))
 write_although_full(KEYS[1])
 local changes = { 'v', version }
 if not before[3] then
-changes[3] = 'e'
-changes[4] = version
+changes = { 'v', version, 'e', version, 'r', run_id() }
 end
 for i = 2, #KEYS do
 local text = version
@@ -453,7 +475,7 @@ export const LEAD_MANY: LuaScript<
   [number, number, ...(Buffer | null | 0 | 1 | 2 | 3 | 4)[]]
 > = Object.freeze({
   name: 'lead-many',
-  sha1: '27ba9019bd941b429b721771584aeef23cacd043',
+  sha1: 'ec739d31fd69d81e613e26138226f5e7e29e54de',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -463,11 +485,16 @@ return string.format('%.0f', number)
 end
 local RESERVE = 100000
 local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 if not state[1] then
 local birth = now + BIRTH_AHEAD
-redis.call('HSET', state_key, 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
 return birth
 end
 local last = tonumber(state[3] or '0')
@@ -605,7 +632,7 @@ export const LEAD: LuaScript<
   [number, Buffer | null | 1, (1 | 2 | 3 | 4)?, number?]
 > = Object.freeze({
   name: 'lead',
-  sha1: '3261eacb4b18870d6e699407e4db259856eec0ba',
+  sha1: '2cb29c8e4459e63229ef4cecd2a4965362c67c1a',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -615,11 +642,16 @@ return string.format('%.0f', number)
 end
 local RESERVE = 100000
 local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 if not state[1] then
 local birth = now + BIRTH_AHEAD
-redis.call('HSET', state_key, 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
 return birth
 end
 local last = tonumber(state[3] or '0')
@@ -1073,7 +1105,7 @@ export const WRITE_MANY: LuaScript<
   number
 > = Object.freeze({
   name: 'write-many',
-  sha1: '133e31d45aba25965dff72f9bb39f0ef755d13d7',
+  sha1: '0b2437eaad7b1bf7d84ed3efdc895da7554ed917',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -1083,11 +1115,16 @@ return string.format('%.0f', number)
 end
 local RESERVE = 100000
 local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 if not state[1] then
 local birth = now + BIRTH_AHEAD
-redis.call('HSET', state_key, 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
 return birth
 end
 local last = tonumber(state[3] or '0')
@@ -1145,7 +1182,7 @@ export const WRITE: LuaScript<
   number
 > = Object.freeze({
   name: 'write',
-  sha1: '726e9381bcdd085f8f9a4ffabfcbe33ba8c9f856',
+  sha1: 'eba76be1558127aa44455e8a531573bc959e159d',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -1155,11 +1192,16 @@ return string.format('%.0f', number)
 end
 local RESERVE = 100000
 local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
 if not state[1] then
 local birth = now + BIRTH_AHEAD
-redis.call('HSET', state_key, 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
 return birth
 end
 local last = tonumber(state[3] or '0')

@@ -294,6 +294,19 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
         expect(await later.get('k')).toBeUndefined();
       });
 
+      it.each<[string, (cache: CacheService) => Promise<unknown>]>([
+        ['a write', (cache) => cache.set('k', 'v')],
+        ['an invalidation', (cache) => cache.deleteByTag('t')],
+      ])('void nothing of the same server, when %s has made a new state', async (_what, act) => {
+        const cache = await open({ memory: false });
+        await cache.set('before', 1);
+        await redis.del(stateKey());
+        await act(cache);
+        await cache.set('k', 'v');
+        const later = await open({ memory: false });
+        expect(await later.get('k')).toBe('v');
+      });
+
       it('do not put off a refresh', async () => {
         const cache = await voidedAhead();
         await cache.set('k', 'old', { ttl: '1h' });

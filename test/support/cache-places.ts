@@ -78,6 +78,11 @@ export class CachePlace {
     await Promise.all(this.masters.map((node) => node.config('SET', parameter, value)));
   }
 
+  /** Ends the connections on which processes hear of changes. */
+  async killListeners(): Promise<void> {
+    await Promise.all(this.masters.map((node) => node.call('CLIENT', 'KILL', 'TYPE', 'pubsub')));
+  }
+
   /** FLUSHALL, by somebody else. */
   async flush(): Promise<void> {
     await Promise.all(this.masters.map((node) => node.flushall()));

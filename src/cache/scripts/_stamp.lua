@@ -1,4 +1,5 @@
 --- @include "_reserve.lua"
+--- @include "_run-id.lua"
 
 -- A stamp for an entry written or a load begun now. Unlike any other, so that it tells entries apart: what is
 -- ahead of the clock is counted up.
@@ -6,7 +7,7 @@ local function next_stamp(state_key, now, keep)
   local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
   if not state[1] then
     local birth = now + BIRTH_AHEAD
-    redis.call('HSET', state_key, 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+    redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
     return birth
   end
   local last = tonumber(state[3] or '0')
