@@ -118,6 +118,34 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
     server.resume();
   });
 
+  it.each<[string, number, object]>([
+    ['a stale copy', 50, { ttl: '200ms', grace: '1h', jitter: 0 }],
+    ['the loader', TIMEOUT_MS, {}],
+  ])(
+    'waits for a frozen server no longer than it says before it turns to %s',
+    async (what, limitMs, options) => {
+      await cache.getOrSet('waits', () => 'old', options);
+      await eventually('a copy is in memory', async () => (await cache.get('waits')) && cache.peek('waits'));
+      if (limitMs === 50) await eventually('it is stale', () => cache.peek('waits') === undefined);
+      else await cache.delete('waits');
+      server.freeze();
+
+      // On a machine that is busy both are late; this tells what the cache adds to its time.
+      const reference = new Promise<number>((resolve) => {
+        setTimeout(() => resolve(performance.now()), limitMs);
+      });
+      let turnedMs = Infinity;
+      const value = await cache.getOrSet('waits', () => ((turnedMs = performance.now()), 'new'), options);
+      const answeredMs = performance.now();
+      const overMs = Math.min(turnedMs, answeredMs) - (await reference);
+      process.stderr.write(`${what}: ${overMs.toFixed(1)} ms after the limit of ${limitMs} ms\n`);
+
+      expect(value).toBe(limitMs === 50 ? 'old' : 'new');
+      expect(overMs).toBeLessThan(30);
+      server.resume();
+    },
+  );
+
   it('writes to the store although the cache is frozen', async () => {
     server.freeze();
 

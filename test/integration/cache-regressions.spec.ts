@@ -149,6 +149,22 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
       expect(stale).toEqual({ value: 'v', etag: 'abc', lastModified: 5 });
     });
 
+    it('are compared by their mark, not fetched again, when their key was only touched', async () => {
+      const cache = await open();
+      await cache.set('k', 'x'.repeat(1_000_000), { ttl: '1h' });
+      await copied(cache, 'k');
+      await redis.pexpire(entryKey('k'), 3_000_000);
+      await eventually('it has heard of it', () => cache.peek('k') === undefined);
+      const { memoryHits } = cache.stats();
+      const before = await server.bytesSent();
+
+      expect((await cache.get<string>('k'))!.length).toBe(1_000_000);
+
+      expect((await server.bytesSent()) - before).toBeLessThan(100_000);
+      expect(cache.stats().memoryHits).toBe(memoryHits);
+      expect(cache.peek('k')).toHaveLength(1_000_000);
+    });
+
     it('keeps apart what views of different versions and codecs have read', async () => {
       const root = await open();
       const first = root.namespace('n', { version: 1 });

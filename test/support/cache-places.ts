@@ -64,6 +64,12 @@ export class CachePlace {
     return calls.reduce((sum, count) => sum + count, 0);
   }
 
+  /** Bytes that all servers have sent. */
+  async bytesSent(): Promise<number> {
+    const stats = await Promise.all(this.masters.map((node) => node.info('stats')));
+    return stats.reduce((sum, text) => sum + Number(/total_net_output_bytes:(\d+)/.exec(text)![1]), 0);
+  }
+
   /** How often a command was called on all servers, by scripts too. */
   async callsOf(command: string): Promise<number> {
     const stats = await Promise.all(this.masters.map((node) => node.info('commandstats')));
