@@ -108,6 +108,7 @@ export class CacheReads {
     } catch (error) {
       for (const ticket of tickets ?? []) memory!.end(ticket);
       noteFailure(observers, 'read', 'readFailures', error);
+      observers.recorder.add('readFailures', group.length - 1);
       return;
     }
     observers.log.succeeded('read');

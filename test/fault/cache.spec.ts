@@ -195,6 +195,15 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
     );
 
     expect(value).toEqual([undefined, false, { removed: 0, confirmed: false }, 2]);
+    const { readFailures } = cache.stats();
+    expect(await cache.getMany(['k', 'l', 'm'], { timeout: 50 })).toEqual(new Map());
+    expect(
+      await cache.setMany(
+        ['k', 'l', 'm'].map((key) => ({ key, value: 1 })),
+        { timeout: 50 },
+      ),
+    ).toBe(false);
+    expect(cache.stats()).toMatchObject({ readFailures: readFailures + 3, writeFailures: 4 });
     expect(tookMs).toBeLessThan(BOUND_MS);
     expect(cache.stats()).toMatchObject({ deleteFailures: 1 });
     expect(logger.lines).toEqual(
