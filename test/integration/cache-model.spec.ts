@@ -10,7 +10,7 @@ import { uniquePrefix } from '../support/prefix.js';
 /** What a node may be told to do; `ms` is how long a load takes. */
 type Step =
   | {
-      op: 'read' | 'set' | 'delete' | 'tag' | 'clear' | 'through' | 'evict' | 'flush';
+      op: 'read' | 'set' | 'delete' | 'tag' | 'clear' | 'through' | 'evict' | 'flush' | 'forget scripts';
       node: number;
       key: number;
     }
@@ -34,6 +34,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       'through',
       'evict',
       'flush',
+      'forget scripts',
     ),
     node: fc.nat(NODES - 1),
     key: fc.nat(KEYS - 1),
@@ -135,6 +136,8 @@ for (const [what, options, startPlace] of [
           return place.loseState(keyPrefix, 'default');
         case 'flush':
           return place.flush();
+        case 'forget scripts':
+          return place.forgetScripts();
         case 'read':
           model.check('read', key, floor, await cache.get<number>(['k', key]));
           return;
@@ -202,6 +205,12 @@ for (const [what, options, startPlace] of [
               }),
             );
             expect(model.faults).toEqual([]);
+            for (const cache of nodes) {
+              const { readFailures, writeFailures, deleteFailures, invalidationFailures } = cache.stats();
+              expect([readFailures, writeFailures, deleteFailures, invalidationFailures]).toEqual([
+                0, 0, 0, 0,
+              ]);
+            }
           },
         ),
         { seed, numRuns: 60, endOnFailure: true },

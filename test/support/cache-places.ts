@@ -89,6 +89,11 @@ export class CachePlace {
     await Promise.all(this.masters.map((node) => node.call('CLIENT', 'KILL', 'TYPE', 'pubsub')));
   }
 
+  /** SCRIPT FLUSH, which a server also does to single scripts when it has many. */
+  async forgetScripts(): Promise<void> {
+    await Promise.all(this.masters.map((node) => node.script('FLUSH')));
+  }
+
   /** FLUSHALL, by somebody else. */
   async flush(): Promise<void> {
     await Promise.all(this.masters.map((node) => node.flushall()));
