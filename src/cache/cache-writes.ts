@@ -84,7 +84,7 @@ export class CacheWrites {
     try {
       const compressed = group.map(({ view, encoded }) => view.codec.compress(encoded));
       const ready = compressed.some(isPromise)
-        ? await Promise.all(compressed)
+        ? await Promise.all(compressed.map((each) => Promise.resolve(each)))
         : (compressed as EncodedValue[]);
       const fillings = group.map(({ key, view, value, options }, index): Filling => {
         const { flags, bytes } = ready[index]!;

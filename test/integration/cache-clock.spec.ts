@@ -170,6 +170,10 @@ describe('the cache on a server whose clock is wrong', () => {
         const voidLoads = (isHit: (load: Load) => boolean): void => {
           for (const load of loads) if (isHit(load)) load.isVoid = true;
         };
+        const faults: string[] = [];
+        const check = (what: string, seen: unknown, expected: unknown): void => {
+          if (seen !== expected) faults.push(`${what} is ${String(seen)}, not ${String(expected)}`);
+        };
         const perform = async (each: Step): Promise<void> => {
           value += 1;
           switch (each.op) {
@@ -181,7 +185,11 @@ describe('the cache on a server whose clock is wrong', () => {
             case 'set':
             case 'add': {
               const isTaken = each.op === 'add' && known.get(each.key)?.isStale === false;
-              expect(await cache.set(each.op, each.key, value, each.tags)).toBe(!isTaken);
+              check(
+                `${each.op} of ${each.key}`,
+                await cache.set(each.op, each.key, value, each.tags),
+                !isTaken,
+              );
               if (isTaken) return;
               known.set(each.key, { value, tags: each.tags, isStale: false });
               return voidLoads((load) => load.key === each.key);
@@ -211,7 +219,7 @@ describe('the cache on a server whose clock is wrong', () => {
               return cache.adoptAnother();
             case 'begin': {
               const begun = await cache.begin(each.key);
-              if (known.get(each.key)?.isStale === false) expect(begun).toBeUndefined();
+              if (known.get(each.key)?.isStale === false) check(`load of ${each.key}`, begun, undefined);
               if (begun)
                 loads.push({ ...begun, key: each.key, beganUs: cache.nowUs, tags: each.tags, isVoid: false });
               return;
@@ -221,9 +229,9 @@ describe('the cache on a server whose clock is wrong', () => {
               if (!load) return;
               loads = loads.filter((one) => one !== load);
               const isKept = await cache.fill(load, value);
-              if (load.isVoid) expect(isKept).toBe(false);
+              if (load.isVoid) check(`fill of ${load.key}`, isKept, false);
               // What seems to have taken an hour is refused, which is safe.
-              else if (cache.nowUs - load.beganUs < HOUR_US - 1e6) expect(isKept).toBe(true);
+              else if (cache.nowUs - load.beganUs < HOUR_US - 1e6) check(`fill of ${load.key}`, isKept, true);
               if (isKept) known.set(each.key, { value, tags: load.tags, isStale: false });
             }
           }
@@ -232,10 +240,11 @@ describe('the cache on a server whose clock is wrong', () => {
           await perform(each);
           for (const id of KEYS) {
             const [found, expected] = [await cache.read(id), known.get(id)];
-            expect(found?.value).toBe(expected?.value);
+            check(`value of ${id}`, found?.value, expected?.value);
             // What was made stale by the clock of then is so by that clock.
-            if (expected && !expected.isStale) expect(found?.isStale).toBe(false);
+            if (expected && !expected.isStale) check(`staleness of ${id}`, found?.isStale, false);
           }
+          expect(faults).toEqual([]);
         }
       }),
       { seed, numRuns: 100, endOnFailure: true },
