@@ -32,16 +32,18 @@ type ReplyScript<Reply> = Pick<LuaScript<ScriptArguments, ScriptArguments, Reply
   readonly types?: { readonly reply: Reply };
 };
 
-/** One run of a script. */
-interface ScriptCall<Reply> {
-  readonly operation: string;
-  readonly script: ReplyScript<Reply>;
-  readonly bucket: Bucket;
-  /** How many of the parts are keys. */
-  readonly keys: number;
-  readonly parts: ScriptArguments;
-  readonly timeoutMs: number;
-  readonly idempotent: boolean;
+/** One run of a script. A class for the reason of `listOf`. */
+class ScriptCall<Reply> {
+  constructor(
+    readonly operation: string,
+    readonly script: ReplyScript<Reply>,
+    readonly bucket: Bucket,
+    /** How many of the parts are keys. */
+    readonly keys: number,
+    readonly parts: ScriptArguments,
+    readonly timeoutMs: number,
+    readonly idempotent: boolean,
+  ) {}
 }
 
 /** What a call finds when the server may have changed since its bucket was compared with it. */
@@ -70,7 +72,7 @@ export class BucketCalls {
     const { executor, identity, coherence } = this.init;
     // The server did not answer when it was asked; until it has, copies are not served.
     if (!coherence.hasStarted) void coherence.start().catch(() => undefined);
-    const call: ScriptCall<Reply> = { operation, script, bucket, keys, parts, timeoutMs, idempotent };
+    const call = new ScriptCall(operation, script, bucket, keys, parts, timeoutMs, idempotent);
     if (!identity.knows(bucket)) return this.runCarefully(call);
     // Looked at again when the call leaves: without a connection it may have waited.
     const send = (client: RedisClient): Promise<unknown> =>
@@ -109,15 +111,7 @@ export class BucketCalls {
     await coherence.start();
     const { epoch } = identity;
     const parts = [bucket.state, bucket.all, coherence.tellChannel];
-    await this.sendSource({
-      operation: 'cache.adopt',
-      script: ADOPT,
-      bucket,
-      keys: 2,
-      parts,
-      timeoutMs,
-      idempotent: true,
-    });
+    await this.sendSource(new ScriptCall('cache.adopt', ADOPT, bucket, 2, parts, timeoutMs, true));
     bucket.scripts.clear();
     bucket.adoptedIn = epoch;
   }
@@ -139,15 +133,15 @@ export class BucketCalls {
         const reply = await executor.run(operation, send, { deadlineMs: leftMs(), idempotent });
         if (reply !== UNKNOWN_SERVER) return reply as Reply;
       } catch (error) {
-        if (isUnknownScript(error)) return this.sendSource({ ...call, timeoutMs: leftMs() });
+        if (isUnknownScript(error)) return this.sendSource(call, leftMs());
         throw error;
       }
     }
     throw this.notSent(operation, 'the connection keeps changing');
   }
 
-  private sendSource<Reply>(call: ScriptCall<Reply>): Promise<Reply> {
-    const { operation, script, bucket, timeoutMs, idempotent } = call;
+  private sendSource<Reply>(call: ScriptCall<Reply>, timeoutMs = call.timeoutMs): Promise<Reply> {
+    const { operation, script, bucket, idempotent } = call;
     bucket.scripts.delete(script.sha1);
     const send = (client: RedisClient): Promise<unknown> => sendScript(client, call);
     return this.init.executor.run(operation, send, { deadlineMs: timeoutMs, idempotent }) as Promise<Reply>;

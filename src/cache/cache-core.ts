@@ -45,6 +45,16 @@ export interface EntryPlace {
   readonly key: string;
 }
 
+/** Where an entry is, and what callers call it. A class for the reason of `listOf`. */
+export class NamedPlace implements EntryPlace {
+  constructor(
+    readonly view: CacheView,
+    readonly id: string,
+    readonly bucket: Bucket,
+    readonly key: string,
+  ) {}
+}
+
 /** A value that was found, with what is known about it. */
 export interface FoundValue {
   readonly value: unknown;

@@ -10,24 +10,29 @@ import { raceTimeout, TIMED_OUT } from './race-timeout.js';
 import { ROLES, toEntry, type LoadRole, type RawLead, type Replaceable } from './remote-tier.js';
 import { FOR_ALL, Turns, type Turn } from './turns.js';
 
-/** What the server answered to a request to load. */
-interface Asked {
-  readonly role: LoadRole;
-  readonly detail: number;
-  /** Fresh or stale. */
-  readonly found: FoundValue | undefined;
-  /** Stamp of the entry that is there, readable or not. */
-  readonly seenUs: number | undefined;
-  /** When it was asked. */
-  readonly turn: Turn;
+/** What the server answered to a request to load. A class for the reason of `listOf`. */
+class Asked {
+  constructor(
+    readonly role: LoadRole,
+    readonly detail: number,
+    /** Fresh or stale. */
+    readonly found: FoundValue | undefined,
+    /** Stamp of the entry that is there, readable or not. */
+    readonly seenUs: number | undefined,
+    /** When it was asked. */
+    readonly turn: Turn,
+  ) {}
 }
 
-/** One read that may load, on behalf of all callers of its flight. */
-interface LoadCall<T> {
-  readonly plan: LoadPlan<T>;
-  readonly flight: Flight;
-  readonly token: string;
-  running?: RunningLoad<T>;
+/** One read that may load, on behalf of all callers of its flight. A class for the reason of `listOf`. */
+class LoadCall<T> {
+  running: RunningLoad<T> | undefined = undefined;
+
+  constructor(
+    readonly plan: LoadPlan<T>,
+    readonly flight: Flight,
+    readonly token: string,
+  ) {}
 }
 
 /** Redis did not answer; the cause was noted. */
@@ -85,7 +90,7 @@ export class CacheLoads {
   }
 
   private async answer<T>(plan: LoadPlan<T>, flight: Flight): Promise<T> {
-    const call: LoadCall<T> = { plan, flight, token: this.tokens.next() };
+    const call = new LoadCall(plan, flight, this.tokens.next());
     const asking = this.ask(plan, call.token, plan.force ? 'any' : undefined);
     const fallback = this.fallback(plan);
     try {
@@ -235,7 +240,7 @@ export class CacheLoads {
     const [nowUs, entry, role = 0, detail = 0] = lead;
     const received = receive(this.core, plan, nowUs, toEntry(entry), copy);
     const found = received instanceof Promise ? await received : received;
-    return { role: ROLES[role], detail, found, seenUs: found ? found.stampUs : stampOf(entry), turn };
+    return new Asked(ROLES[role], detail, found, found ? found.stampUs : stampOf(entry), turn);
   }
 
   /** Without agreement between processes each takes the lease from the other; the last one is kept. */

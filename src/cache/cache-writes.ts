@@ -5,7 +5,7 @@ import type { Bucket, CacheSpace } from './cache-key.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
 import { encodeBody } from './entry-format.js';
 import { lifetimeOf } from './lifetime.js';
-import type { Filling, InvalidationTarget } from './remote-tier.js';
+import { Filling, type InvalidationTarget } from './remote-tier.js';
 import type { EncodedValue } from './value-codec.js';
 
 /** Result of a delete. */
@@ -49,7 +49,7 @@ export class CacheWrites {
       const { flags, bytes } = isPromise(compressed) ? await compressed : compressed;
       const body = encodeBody({ flags, version: view.version, loadMs: 0, tags: options.tags }, bytes);
       const life = lifetimeOf(options, value);
-      const stampUs = await remote.write(bucket, mode, { key, body, ...life }, options.timeoutMs);
+      const stampUs = await remote.write(bucket, mode, new Filling(key, body, life), options.timeoutMs);
       observers.log.succeeded('write');
       if (stampUs === 0) return false;
       observers.recorder.count('writes');
@@ -89,7 +89,7 @@ export class CacheWrites {
       const fillings = group.map(({ key, view, value, options }, index): Filling => {
         const { flags, bytes } = ready[index]!;
         const body = encodeBody({ flags, version: view.version, loadMs: 0, tags: options.tags }, bytes);
-        return { key, body, ...lifetimeOf(options, value) };
+        return new Filling(key, body, lifetimeOf(options, value));
       });
       await remote.writeMany(bucket, fillings, timeoutMs);
       observers.log.succeeded('write');

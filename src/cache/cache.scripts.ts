@@ -234,8 +234,9 @@ return next_stamp(KEYS[1], server_now(), 0)`,
 });
 
 /**
- * Writes what was loaded, each unless it has been overtaken: by a write or delete of the key, which took the
- * lease away, or by an invalidation of one of its tags; or it took so long that those are forgotten.
+ * Gives the right to load back, for each key, with what was loaded: writes it unless it is not to be kept, or
+ * was overtaken: by a write or delete of the key, which took the lease away, or by an invalidation of one of its
+ * tags; or it took so long that those are forgotten.
  *
  * KEYS[1] state: hash of the bucket
  * KEYS[...] pairs: entry and lease, for each key
@@ -243,8 +244,8 @@ return next_stamp(KEYS[1], server_now(), 0)`,
  * ARGV[2] stamp (number): of the load
  * ARGV[3] wake (string): channel on which waiters are woken
  * ARGV[4] tell (string): channel on which changes are told, or empty
- * ARGV[...] contents (string | number | Buffer): for each key the time to live, and how long it is kept after that, in
- *   milliseconds, and the entry without its head
+ * ARGV[...] contents (string | number | Buffer): for each key the time to live, 0 for what is not kept, and how
+ *   long it is kept after that, in milliseconds, and the entry without its head
  * Reply (0 | 1)[]: for each key 0 when it was overtaken
  *
  * Work: constant per key. Needs Redis 5.
@@ -261,7 +262,7 @@ export const FILL: LuaScript<
   (0 | 1)[]
 > = Object.freeze({
   name: 'fill',
-  sha1: '796ced619c2bb1c6cba0af2a573cb069cdaeb905',
+  sha1: 'a2013cdf49d3e47b2465db9fb117549d87c5731c',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -340,21 +341,35 @@ return string.sub(raw, 1, 10) .. struct.pack('<d', ended) .. string.sub(raw, 19)
 end
 return raw
 end
+local UNKEPT_MS = 1000
+local function give_back(lease, token, after, wake, name)
+local holder = redis.call('GET', lease)
+if not holder or string.sub(holder, 1, #token) ~= token then return false end
+local is_waited = string.sub(holder, -1) == '+'
+if tonumber(after) then
+redis.call('SET', lease, '!', 'PX', after)
+elseif after == 'unkept' and is_waited then
+redis.call('SET', lease, '-', 'PX', UNKEPT_MS)
+else
+redis.call('DEL', lease)
+end
+if is_waited then redis.call('PUBLISH', wake, name) end
+return true
+end
 local now = server_now()
 local stamp = tonumber(ARGV[2])
 local longest = 0
 local function fill(key, lease, ttl, keep, body)
-local holder = redis.call('GET', lease)
-if not holder or string.sub(holder, 1, #ARGV[1]) ~= ARGV[1] then return 0 end
-redis.call('DEL', lease)
-if string.sub(holder, -1) == '+' then redis.call('PUBLISH', ARGV[3], key) end
-if stamp < now - LOAD_US then return 0 end
 local life = ttl + keep
-local entry = entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body
-if usable(KEYS[1], entry, now) ~= entry then return 0 end
+local entry = entry_head(stamp, now + math.max(ttl, 1) * 1000, now + life * 1000) .. body
+local is_current = stamp >= now - LOAD_US and usable(KEYS[1], entry, now) == entry
+local after = is_current and ttl == 0 and 'unkept' or 'free'
+if not give_back(lease, ARGV[1], after, ARGV[3], key) or not is_current then return 0 end
+if ttl > 0 then
 longest = math.max(longest, life * 1000)
 redis.call('SET', key, entry, 'PX', life)
 if ARGV[4] ~= '' then redis.call('PUBLISH', ARGV[4], key) end
+end
 return 1
 end
 local reply = {}
@@ -912,13 +927,10 @@ return { now, raw }`,
  *
  * KEYS[...] leases: leases of the load
  * ARGV[1] token (string): of the load
- * ARGV[2] after ('free' | 'unkept' | number): `free` lets the next one load; `unkept` tells those who wait
- *   that there is nothing to wait for, so that they need not load one after another; or how long nobody
- *   may load, in milliseconds
+ * ARGV[2] after ('free' | 'unkept' | number): what holds then, as `give_back` says
  * ARGV[3] wake (string): channel on which waiters are woken
  * ARGV[...] names (string): what to wake, for each lease
  * Reply number: leases that were not lost before
- * They are woken at once, or look again in a quarter of a second.
  */
 export const RELEASE: LuaScript<
   readonly [...leases: readonly string[]],
@@ -926,23 +938,25 @@ export const RELEASE: LuaScript<
   number
 > = Object.freeze({
   name: 'release',
-  sha1: '81773301c15108054ab4c86f40ad6cf51f68d396',
+  sha1: '410f9fe9099a603e067b0f7f4e359047feba3479',
   lua: `local UNKEPT_MS = 1000
-local held = 0
-for i, lease in ipairs(KEYS) do
+local function give_back(lease, token, after, wake, name)
 local holder = redis.call('GET', lease)
-if holder and string.sub(holder, 1, #ARGV[1]) == ARGV[1] then
-held = held + 1
+if not holder or string.sub(holder, 1, #token) ~= token then return false end
 local is_waited = string.sub(holder, -1) == '+'
-if tonumber(ARGV[2]) then
-redis.call('SET', lease, '!', 'PX', ARGV[2])
-elseif ARGV[2] == 'unkept' and is_waited then
+if tonumber(after) then
+redis.call('SET', lease, '!', 'PX', after)
+elseif after == 'unkept' and is_waited then
 redis.call('SET', lease, '-', 'PX', UNKEPT_MS)
 else
 redis.call('DEL', lease)
 end
-if is_waited then redis.call('PUBLISH', ARGV[3], ARGV[i + 3]) end
+if is_waited then redis.call('PUBLISH', wake, name) end
+return true
 end
+local held = 0
+for i, lease in ipairs(KEYS) do
+if give_back(lease, ARGV[1], ARGV[2], ARGV[3], ARGV[i + 3]) then held = held + 1 end
 end
 return held`,
 });

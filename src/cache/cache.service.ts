@@ -1,5 +1,5 @@
 import type { CacheCore, CacheView, EntryPlace, FoundValue } from './cache-core.js';
-import { foundInMemory } from './cache-core.js';
+import { foundInMemory, NamedPlace } from './cache-core.js';
 import { entryId, type CacheKey } from './cache-key.js';
 import type { CacheLoads } from './cache-loads.js';
 import type { CacheReads } from './cache-reads.js';
@@ -23,7 +23,7 @@ import {
   type CacheEntryOptions,
   type ResolvedEntryOptions,
 } from './entry.options.js';
-import type { LoadPlan } from './load-runs.js';
+import { LoadPlan } from './load-runs.js';
 import type { CacheLoader } from './loader.js';
 import type { WriteBehind, WriteBehindOptions } from './write-behind.js';
 import type { WriteThrough } from './write-through.js';
@@ -401,15 +401,12 @@ export class CacheService {
   private inMemory(place: EntryPlace) {
     const { memory, observers } = this.parts.core;
     const copy = memory?.fresh(place.key, place.view);
-    if (copy) {
-      observers.recorder.count('hits');
-      observers.recorder.count('memoryHits');
-    }
+    if (copy) observers.recorder.countMemoryHit();
     return copy;
   }
 
   private refreshIfDue<T>(
-    place: EntryPlace & { readonly id: string },
+    place: NamedPlace,
     loader: CacheLoader<T>,
     options: CacheLoadOptions | undefined,
     found: FoundValue,
@@ -419,13 +416,12 @@ export class CacheService {
   }
 
   private plan<T>(
-    place: EntryPlace & { readonly id: string },
+    place: NamedPlace,
     loader: CacheLoader<T>,
     options: CacheLoadOptions | undefined,
     force: boolean,
   ): LoadPlan<T> {
-    const { view, id, bucket, key } = place;
-    return { view, id, bucket, key, loader, options: this.resolve(options), force };
+    return new LoadPlan(place, loader, this.resolve(options), force);
   }
 
   private invalidate(tags: readonly string[], mode: 'delete' | 'expire'): Promise<boolean> {
@@ -448,10 +444,10 @@ export class CacheService {
     return keys.map((key) => this.place(key));
   }
 
-  private place(key: CacheKey): EntryPlace & { readonly id: string } {
+  private place(key: CacheKey): NamedPlace {
     const { view } = this;
     const id = entryId(key);
     const bucket = view.space.bucketOf(id);
-    return { view, id, bucket, key: bucket.entry(id) };
+    return new NamedPlace(view, id, bucket, bucket.entry(id));
   }
 }

@@ -1,8 +1,11 @@
 import type { CopyReader } from './memory-tier.js';
 import { FOR_ALL, type Turn } from './turns.js';
 
-/** What became of a loaded value: kept, overtaken by a newer write or invalidation, or not known. */
-export type Verdict = 'kept' | 'overtaken' | 'unknown';
+/**
+ * What the server says of a loaded value: nothing newer was written or invalidated until it was there, something
+ * was, or it is not known.
+ */
+export type Verdict = 'current' | 'overtaken' | 'unknown';
 
 /** What a caller wants, as far as it decides whose work it can share. */
 export interface FlightPlan {
@@ -25,10 +28,13 @@ export interface Flight {
   asOf: Turn;
 }
 
-/** A flight, and the promise it shares until it has landed. */
-interface RunningFlight<T> extends Flight {
-  value: Promise<T> | undefined;
-  readonly plan: FlightPlan;
+/** A flight, and the promise it shares until it has landed. A class for the reason of `listOf`. */
+class RunningFlight<T> implements Flight {
+  value: Promise<T> | undefined = undefined;
+  verdict: Promise<Verdict> | Verdict = 'unknown';
+  asOf: Turn = FOR_ALL;
+
+  constructor(readonly plan: FlightPlan) {}
 }
 
 /** Reads and loads that are running, by key of the entry. */
@@ -89,7 +95,7 @@ export class Flights {
     for (let attempt = 0; running; attempt += 1) {
       const value: T = await running.value!;
       const verdict: Verdict = typeof running.verdict === 'string' ? running.verdict : await running.verdict;
-      if (verdict === 'kept' || (verdict === 'unknown' && joinedMs <= running.asOf.endedMs)) return value;
+      if (verdict === 'current' || (verdict === 'unknown' && joinedMs <= running.asOf.endedMs)) return value;
       if (attempt === MAX_RESTARTS) return value;
       if (this.running.get(key) === running) this.running.delete(key);
       running = this.find<T>(plan);
@@ -99,7 +105,7 @@ export class Flights {
 
   private launch<T>(plan: FlightPlan, start: (flight: Flight) => Promise<T>): Promise<T> {
     const { key } = plan;
-    const flight: RunningFlight<T> = { value: undefined, verdict: 'unknown', asOf: FOR_ALL, plan };
+    const flight = new RunningFlight<T>(plan);
     const land = (): void => {
       if (this.running.get(key) === flight) this.running.delete(key);
       // A map that changes with every call keeps what it held reachable until the next full collection.

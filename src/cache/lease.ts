@@ -3,7 +3,7 @@ import { noteFailure, type CacheCore } from './cache-core.js';
 import type { Bucket } from './cache-key.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
 import type { Verdict } from './flights.js';
-import type { AfterRelease, Filling } from './remote-tier.js';
+import { UNKEPT, type AfterRelease, type Filling } from './remote-tier.js';
 
 /** Makes tokens that no other load has. None is the beginning of another, which the scripts rely on. */
 export class LoadTokens {
@@ -52,34 +52,37 @@ export class Lease {
     this.renewal.unref();
   }
 
-  /** Writes what was loaded, and gives the right back. Never rejects. @returns what became of each */
+  /** Gives the right back with what was loaded, which is written where it is to be kept. Never rejects. */
   async store(fillings: readonly Filling[]): Promise<readonly Verdict[]> {
     clearInterval(this.renewal);
     const { remote, observers, memory } = this.core;
     const { token, stampUs, timeoutMs } = this.terms;
+    const kept = fillings.filter(({ ttlMs }) => ttlMs !== UNKEPT.ttlMs);
     try {
-      const kept = await remote.fill(this.bucket, fillings, { token, stampUs }, timeoutMs);
-      observers.log.succeeded('write');
-      for (const isKept of kept) observers.recorder.count(isKept ? 'writes' : 'discardedWrites');
-      return kept.map((isKept) => (isKept ? 'kept' : 'overtaken'));
+      const isCurrent = await remote.fill(this.bucket, fillings, { token, stampUs }, timeoutMs);
+      if (kept.length > 0) observers.log.succeeded('write');
+      for (const [index, { ttlMs }] of fillings.entries()) {
+        if (ttlMs !== UNKEPT.ttlMs) observers.recorder.count(isCurrent[index] ? 'writes' : 'discardedWrites');
+      }
+      return isCurrent.map((each) => (each ? 'current' : 'overtaken'));
     } catch (error) {
-      noteFailure(observers, 'write', 'writeFailures', error);
+      // What is not kept is not missed: the right ends by itself.
+      if (kept.length > 0) noteFailure(observers, 'write', 'writeFailures', error);
       return fillings.map(() => 'unknown');
     } finally {
-      for (const { key } of fillings) memory?.changed(key);
+      for (const { key } of kept) memory?.changed(key);
     }
   }
 
   /** Gives the right back without a value. Never rejects. */
-  async release(after: AfterRelease, keys: readonly string[] = this.keys): Promise<Verdict> {
+  async release(after: AfterRelease): Promise<void> {
     clearInterval(this.renewal);
     const { token, timeoutMs } = this.terms;
     try {
-      await this.core.remote.release(this.bucket, keys, token, after, timeoutMs);
+      await this.core.remote.release(this.bucket, this.keys, token, after, timeoutMs);
     } catch {
       // It ends by itself.
     }
-    return 'unknown';
   }
 
   /** A renewal that fails leaves the lease to its end; what is loaded is then refused by the server. */

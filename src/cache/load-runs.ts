@@ -1,4 +1,4 @@
-import type { CacheCore, EntryPlace, FoundValue } from './cache-core.js';
+import { NamedPlace, type CacheCore, type EntryPlace, type FoundValue } from './cache-core.js';
 import type { Bucket } from './cache-key.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
 import { encodeBody } from './entry-format.js';
@@ -6,16 +6,19 @@ import type { Verdict } from './flights.js';
 import { Lease, longestLoadMs } from './lease.js';
 import { lifetimeOf } from './lifetime.js';
 import { LoadContext, type CacheLoader, type StaleValue } from './loader.js';
-import type { Filling } from './remote-tier.js';
+import { Filling, UNKEPT } from './remote-tier.js';
 
-/** What is to be loaded, and how. */
-export interface LoadPlan<T> extends EntryPlace {
-  /** Key as the loader sees it. */
-  readonly id: string;
-  readonly loader: CacheLoader<T>;
-  readonly options: ResolvedEntryOptions;
-  /** Loads although a fresh value is there. */
-  readonly force: boolean;
+/** What is to be loaded, and how; the loader sees the key as callers call it. A class for the reason of `listOf`. */
+export class LoadPlan<T> extends NamedPlace {
+  constructor(
+    { view, id, bucket, key }: NamedPlace,
+    readonly loader: CacheLoader<T>,
+    readonly options: ResolvedEntryOptions,
+    /** Loads although a fresh value is there. */
+    readonly force: boolean,
+  ) {
+    super(view, id, bucket, key);
+  }
 }
 
 /** A load under way: its value, and what became of it. */
@@ -57,11 +60,12 @@ export class LoadRuns {
     const context = new LoadContext<T>(plan.id, controller.signal, staleValue(found), knownTags);
     const startedMs = performance.now();
     const value = this.callLoader(() => plan.loader(context));
-    const giveUp = (): Promise<Verdict> =>
+    const giveUp = (): Promise<void> =>
       this.track(lease.release(found && graceMs > 0 ? graceBackoffMs : 'unkept'));
     const verdict = value.then(
       (loaded) => this.track(this.keep(plan, lease, context, loaded, performance.now() - startedMs)),
-      giveUp,
+      // Callers share the error, whatever has changed since.
+      () => giveUp().then((): Verdict => 'unknown'),
     );
     const abort = (): void => {
       controller.abort();
@@ -141,8 +145,7 @@ export class LoadRuns {
     value: unknown,
     loadMs: number,
   ): Promise<Verdict> {
-    const filling = context.isUnwanted ? undefined : await this.filling(plan, value, context, loadMs);
-    if (!filling) return lease.release('unkept');
+    const filling = await this.filling(plan, value, context, loadMs);
     const [verdict = 'unknown'] = await lease.store([filling]);
     return verdict;
   }
@@ -153,14 +156,10 @@ export class LoadRuns {
     options: ResolvedEntryOptions,
     loadMs: number,
   ): Promise<void> {
-    const all = wanted.map((each) => this.filling({ ...each, options }, loaded.get(each.id), {}, loadMs));
-    const fillings = (await Promise.all(all)).filter((each) => each !== undefined);
-    const filled = new Set(fillings.map(({ key }) => key));
-    const left = wanted.flatMap(({ key }) => (filled.has(key) ? [] : [key]));
-    await Promise.all([
-      fillings.length > 0 && lease.store(fillings),
-      left.length > 0 && lease.release('unkept', left),
-    ]);
+    const fillings = wanted.map((each) =>
+      this.filling({ ...each, options }, loaded.get(each.id), {}, loadMs),
+    );
+    await lease.store(await Promise.all(fillings));
   }
 
   /** The caller asked for the value, not for the cache: one that cannot be stored is not an error. */
@@ -169,22 +168,24 @@ export class LoadRuns {
     value: unknown,
     context: LoadOutcome,
     loadMs: number,
-  ): Promise<Filling | undefined> {
-    if (value === undefined) return undefined;
-    try {
-      const { flags, bytes } = await view.codec.compress(view.codec.encode(value));
-      const { version } = view;
-      const { validators, tags = options.tags } = context;
-      const body = encodeBody({ flags, version, loadMs, tags, validators }, bytes);
-      return { key, body, ...lifetimeOf(options, value, context.ttlMs) };
-    } catch {
-      this.core.observers.recorder.count('writeFailures');
-      this.core.observers.log.faulty('refused');
-      return undefined;
+  ): Promise<Filling> {
+    const { version } = view;
+    const { validators, tags = options.tags } = context;
+    const details = { version, loadMs, tags };
+    if (value !== undefined && !context.isUnwanted) {
+      try {
+        const { flags, bytes } = await view.codec.compress(view.codec.encode(value));
+        const body = encodeBody({ ...details, flags, validators }, bytes);
+        return new Filling(key, body, lifetimeOf(options, value, context.ttlMs));
+      } catch {
+        this.core.observers.recorder.count('writeFailures');
+        this.core.observers.log.faulty('refused');
+      }
     }
+    return new Filling(key, encodeBody({ ...details, flags: 0 }, ''), UNKEPT);
   }
 
-  private track(work: Promise<Verdict>): Promise<Verdict> {
+  private track<T>(work: Promise<T>): Promise<T> {
     this.core.writes.track(work);
     return work;
   }

@@ -1,4 +1,4 @@
-import { isRednestError } from '../common/index.js';
+import { isRednestError, listOf } from '../common/index.js';
 import type { RedisClient } from '../redis/index.js';
 import { BucketCalls, replyOf, type BucketCallsInit } from './bucket-calls.js';
 import type { Bucket } from './cache-key.js';
@@ -41,11 +41,23 @@ export interface Lifetime {
   readonly keepMs: number;
 }
 
-/** An entry that is to be written, without the head. */
-export interface Filling extends Lifetime {
-  readonly key: string;
-  readonly body: string | Buffer;
+/** An entry that is to be written, without the head. A class for the reason of `listOf`. */
+export class Filling implements Lifetime {
+  readonly ttlMs: number;
+  readonly keepMs: number;
+
+  constructor(
+    readonly key: string,
+    readonly body: string | Buffer,
+    { ttlMs, keepMs }: Lifetime,
+  ) {
+    this.ttlMs = ttlMs;
+    this.keepMs = keepMs;
+  }
 }
+
+/** Life of a value that is not kept: only whether it was overtaken is asked. */
+export const UNKEPT: Lifetime = Object.freeze({ ttlMs: 0, keepMs: 0 });
 
 /** An invalidation: of everything, or of tags. */
 export type InvalidationTarget = readonly string[] | 'all';
@@ -55,6 +67,8 @@ export interface RemoteTierInit extends BucketCallsInit {
   /** Channel on which waiters are woken. */
   readonly wakeChannel: string;
 }
+
+type ScriptPart = string | number | Buffer;
 
 const STATE_MS = 1_000;
 const EMPTY = Buffer.alloc(0);
@@ -73,7 +87,7 @@ export class RemoteTier {
 
   /** Reads an entry that is not void; it may be stale. The reply is as the script gives it. */
   read(bucket: Bucket, key: string, timeoutMs: number, mark?: Buffer): Promise<RawRead> {
-    const parts = mark ? [bucket.state, key, mark] : [bucket.state, key];
+    const parts = mark ? listOf<ScriptPart>(bucket.state, key, mark) : listOf<ScriptPart>(bucket.state, key);
     return this.calls.run('cache.get', scripts.READ, bucket, 2, parts, timeoutMs, true);
   }
 
@@ -148,7 +162,7 @@ export class RemoteTier {
   ): Promise<RawLead> {
     const { token, leaseMs, hasWaited, timeoutMs, mark } = options;
     const replace = toReplace(options.replace);
-    const parts: (string | number | Buffer)[] = [bucket.state, key, bucket.lease(key), token, leaseMs];
+    const parts = listOf<ScriptPart>(bucket.state, key, bucket.lease(key), token, leaseMs);
     if (replace !== '' || mark || hasWaited) parts.push(replace, mark ?? '', hasWaited ? 1 : 0);
     return this.calls.run('cache.lead', scripts.LEAD, bucket, 3, parts, timeoutMs, true);
   }
@@ -187,7 +201,11 @@ export class RemoteTier {
     return { nowUs, stampUs, answers };
   }
 
-  /** Writes what was loaded. @returns for each whether it was not overtaken */
+  /**
+   * Gives the right to load back with what was loaded, which is written unless it is {@link UNKEPT}.
+   *
+   * @returns for each whether it was not overtaken
+   */
   async fill(
     bucket: Bucket,
     fillings: readonly Filling[],
@@ -218,7 +236,16 @@ export class RemoteTier {
   ): Promise<number> {
     const { wakeChannel, coherence } = this.init;
     const lease = bucket.lease(key);
-    const parts = [bucket.state, key, lease, ttlMs, keepMs, body, wakeChannel, coherence.tellChannel];
+    const parts = listOf<ScriptPart>(
+      bucket.state,
+      key,
+      lease,
+      ttlMs,
+      keepMs,
+      body,
+      wakeChannel,
+      coherence.tellChannel,
+    );
     const script = mode === 'set' ? scripts.WRITE : scripts.ADD;
     return this.calls.run('cache.set', script, bucket, 3, parts, timeoutMs);
   }
@@ -271,7 +298,7 @@ export class RemoteTier {
     return this.calls.run('cache.renew', scripts.RENEW, bucket, keys.length, parts, leaseMs);
   }
 
-  /** Gives the right to load back. */
+  /** Gives the right to load back without a value. @returns of how many keys it was still there */
   release(
     bucket: Bucket,
     keys: readonly string[],

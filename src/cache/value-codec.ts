@@ -20,10 +20,12 @@ export const GZIP = 0x10;
 export const BROTLI = 0x20;
 const CODEC_BITS = 0x0f;
 
-/** A value as bytes, and how to read them. */
-export interface EncodedValue {
-  readonly flags: number;
-  readonly bytes: string | Uint8Array;
+/** A value as bytes, and how to read them. A class for the reason of `listOf`. */
+export class EncodedValue {
+  constructor(
+    readonly flags: number,
+    readonly bytes: string | Uint8Array,
+  ) {}
 }
 
 const compressors = { gzip: promisify(gzip), brotli: promisify(brotliCompress) };
@@ -94,7 +96,7 @@ export class ValueCodec {
   private encodeCustom(value: unknown, codec: CacheCodec): EncodedValue {
     const bytes: unknown = codec.encode(value);
     if (typeof bytes === 'string' || bytes instanceof Uint8Array || isBytes(bytes)) {
-      return { flags: CODEC.custom, bytes };
+      return new EncodedValue(CODEC.custom, bytes);
     }
     throw new CacheEncodeError(typeof value);
   }
@@ -114,13 +116,13 @@ async function compress(encoded: EncodedValue, algorithm: 'gzip' | 'brotli'): Pr
       ? await compressors.gzip(encoded.bytes)
       : await compressors.brotli(encoded.bytes, BROTLI_OPTIONS);
   if (bytes.length >= Buffer.byteLength(encoded.bytes)) return encoded;
-  return { flags: encoded.flags | (algorithm === 'gzip' ? GZIP : BROTLI), bytes };
+  return new EncodedValue(encoded.flags | (algorithm === 'gzip' ? GZIP : BROTLI), bytes);
 }
 
 /** JSON where it is exact, because it is three times as fast; devalue for everything else. */
 function encodeDefault(value: unknown): EncodedValue {
-  if (isPlainJson(value, 0)) return { flags: CODEC.json, bytes: JSON.stringify(value) };
-  return { flags: CODEC.devalue, bytes: stringify(value, REDUCERS) };
+  if (isPlainJson(value, 0)) return new EncodedValue(CODEC.json, JSON.stringify(value));
+  return new EncodedValue(CODEC.devalue, stringify(value, REDUCERS));
 }
 
 /** Deeper values go to devalue, which also finds cycles. */

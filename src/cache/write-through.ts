@@ -4,6 +4,7 @@ import type { ResolvedEntryOptions } from './entry.options.js';
 import { encodeBody } from './entry-format.js';
 import { Lease, LoadTokens, longestLoadMs } from './lease.js';
 import { lifetimeOf } from './lifetime.js';
+import { Filling } from './remote-tier.js';
 
 /** A store may be slow; a process that dies while it writes holds readers back for this long at most, in milliseconds. */
 const LEASE_MS = 5_000;
@@ -55,8 +56,8 @@ export class WriteThrough {
     try {
       const { flags, bytes } = await codec.compress(codec.encode(value));
       const body = encodeBody({ flags, version, loadMs: 0, tags: options.tags }, bytes);
-      const [verdict] = await lease.store([{ key: place.key, body, ...lifetimeOf(options, value) }]);
-      return verdict === 'kept';
+      const [verdict] = await lease.store([new Filling(place.key, body, lifetimeOf(options, value))]);
+      return verdict === 'current';
     } catch (error) {
       await lease.release('free');
       await this.writes.remove([place], 'delete', options.timeoutMs);

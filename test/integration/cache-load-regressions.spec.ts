@@ -4,6 +4,7 @@ import {
   CacheLoaderTimeoutError,
   CacheModule,
   CacheService,
+  type CacheLoader,
   type CacheLoadOptions,
   type CacheOptions,
   type WriteBehindLoss,
@@ -16,6 +17,9 @@ import { uniquePrefix } from '../support/prefix.js';
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 const never = (): Promise<never> => new Promise(() => undefined);
+
+/** Of loads: those who came late get what the first one brought. */
+const SHARED = 0;
 
 /** A promise and its end. */
 function gate(): { opened: Promise<void>; open: () => void } {
@@ -63,6 +67,8 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
     await other.get('warm');
   });
   afterEach(async () => {
+    // A test that fails leaves the others a server.
+    place.resume();
     await Promise.all(modules.map((module) => module.close()));
   });
 
@@ -314,6 +320,65 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
         options,
       ),
     ).rejects.toThrow('"loaderTimeout"');
+  });
+
+  it.each<[string, CacheLoader<unknown>, (at: CacheService) => Promise<unknown>, number]>([
+    ['skipped and nothing changed', (context) => context.skip('first'), () => pause(0), SHARED],
+    ['nothing and nothing changed', () => undefined, () => pause(0), SHARED],
+    [
+      'skipped and its tag was invalidated',
+      (context) => context.skip('first'),
+      (at) => at.deleteByTag('t'),
+      2,
+    ],
+    ['skipped and its tag has expired', (context) => context.skip('first'), (at) => at.expireByTag('t'), 2],
+    ['skipped and all was cleared', (context) => context.skip('first'), (at) => at.clear(), 2],
+    ['skipped and a write came', (context) => context.skip('first'), (at) => at.set('k', 'second'), 1],
+    ['skipped and a delete came', (context) => context.skip('first'), (at) => at.delete('k'), 2],
+  ])('knows whether a load that is not kept was overtaken: %s', async (_what, end, change, expectedLoads) => {
+    // Without memory no process is told of what others change, and those who wait have only the server's word.
+    const deaf = await open({ memory: false });
+    const options = { tags: ['t'] };
+    const { opened, open: finish } = gate();
+    let loads = 0;
+    const load: CacheLoader<unknown> = async (context) => {
+      loads += 1;
+      if (loads > 1) return 'second';
+      await opened;
+      return end(context);
+    };
+    const first = deaf.getOrSet('k', load, options);
+    await eventually('it loads', () => leaseOf('k'));
+    const waiting = other.getOrSet('k', load, options);
+    await eventually('another process waits', async () => (await leaseOf('k'))?.endsWith('+'));
+
+    await change(cache);
+    const late = [deaf.getOrSet('k', load, options), deaf.getOrSet('k', load, options)];
+    finish();
+
+    const value = await first;
+    const isShared = expectedLoads === SHARED;
+    expect(await Promise.all(late)).toEqual(isShared ? [value, value] : ['second', 'second']);
+    expect(await waiting).toBe('second');
+    expect(deaf.stats()).toMatchObject({ writeFailures: 0, discardedWrites: 0 });
+    await eventually('all is written', () => deaf.stats().pendingWrites + other.stats().pendingWrites === 0);
+    expect(await cache.get('k', { memory: false })).toBe(isShared ? undefined : 'second');
+    // What is not kept, the process that waited loads alone.
+    expect(loads).toBe(isShared ? 2 : expectedLoads);
+  });
+
+  it('has no write to miss when it hands back what is not kept without Redis', async () => {
+    const { opened, open: finish } = gate();
+    const loading = cache.getOrSet('k', (context) => opened.then(() => context.skip('v')));
+    await eventually('it loads', () => leaseOf('k'));
+    place.freeze();
+    finish();
+
+    await expect(loading).resolves.toBe('v');
+    await eventually('the lease was given up', () => cache.stats().pendingWrites === 0);
+    place.resume();
+
+    expect(cache.stats()).toMatchObject({ loads: 1, writes: 0, writeFailures: 0 });
   });
 
   it('goes on sharing loads when a tag of another namespace is invalidated', async () => {

@@ -677,20 +677,16 @@ function suite(adapter: () => ExpressAdapter | FastifyAdapter): void {
       ['broken', 503],
     ] as const) {
       calls.mode = mode;
-      const [before, callsBefore] = [stats().joined, calls.of('plain')];
-      calls.gate = eventually('the others wait', () => stats().joined >= before + 4);
+      const before = stats().joined;
+      calls.gate = eventually('the others wait', () => stats().joined === before + 4);
       const replies = await Promise.all(Array.from({ length: 5 }, () => get('/plain/7')));
       expect(replies.map((reply) => reply.status)).toEqual([status, status, status, status, status]);
-      // What is not kept has no verdict of the server: those who came in a later turn of the event loop than the
-      // load was asked for in share a second one.
-      expect([1, 2]).toContain(calls.of('plain') - callsBefore);
     }
     calls.mode = 'ok';
     calls.gate = undefined;
-    const earlier = calls.of('plain');
 
     expect(await get('/plain/7')).toMatchObject({ status: 200, xCache: 'MISS' });
-    expect(calls.of('plain')).toBe(earlier + 1);
+    expect(calls.of('plain')).toBe(3);
   });
 
   it('gives back type and headers of the handler', async () => {
