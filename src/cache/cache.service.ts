@@ -220,7 +220,8 @@ export class CacheService {
    */
   async setMany(entries: Iterable<CacheManyEntry>, options?: CacheSetOptions): Promise<boolean> {
     const wanted = [...entries].map(({ key, value, ...own }) => {
-      return { ...this.place(key), value, options: this.resolveWrite({ ...options, ...own }) };
+      const { view, bucket, key: entry } = this.place(key);
+      return { view, bucket, key: entry, value, options: this.resolveWrite({ ...options, ...own }) };
     });
     return this.parts.writes.writeMany(wanted);
   }
