@@ -69,7 +69,9 @@ export class BucketCalls {
     idempotent = false,
   ): Promise<Reply> {
     bucket.unsent?.leave();
-    const { executor, identity } = this.init;
+    const { executor, identity, coherence } = this.init;
+    // The server did not answer when it was asked; until it has, copies are not served.
+    if (!coherence.hasStarted) void coherence.start().catch(() => undefined);
     const call = new ScriptCall(operation, script, bucket, keys, parts, timeoutMs, idempotent);
     if (!identity.knows(bucket)) return this.runCarefully(call);
     // Looked at again when the call leaves: without a connection it may have waited.

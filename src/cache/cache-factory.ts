@@ -67,7 +67,7 @@ export function createCache(options: ResolvedCacheOptions, surroundings: CacheSu
       return buffer;
     },
   };
-  return new CacheService(parts, views(options.namespace, undefined));
+  return new CacheService(parts, views(options.namespace));
 }
 
 /**
@@ -130,12 +130,13 @@ function createViews(options: ResolvedCacheOptions, registry: ConnectionRegistry
     if (!known) codecs.set(codec, (known = valueCodec(codec)));
     return known;
   };
-  return (name: string, input: CacheNamespaceOptions | undefined): CacheViewSettings => {
+  return (name: string, input?: CacheNamespaceOptions, from?: CacheViewSettings): CacheViewSettings => {
     let space = spaces.get(name);
     if (!space) spaces.set(name, (space = new CacheSpace(prefix, name, buckets)));
-    const codec = codecOf(input?.codec);
-    const version = input?.version === undefined ? options.version : resolveVersion(input.version);
-    return { view: { space, codec, version }, defaults: resolveEntryOptions(input, options.entry) };
+    const before = from ?? { view: { codec: ownCodec, version: options.version }, defaults: options.entry };
+    const codec = input?.codec === undefined ? before.view.codec : codecOf(input.codec);
+    const version = input?.version === undefined ? before.view.version : resolveVersion(input.version);
+    return { view: { space, codec, version }, defaults: resolveEntryOptions(input, before.defaults) };
   };
 }
 

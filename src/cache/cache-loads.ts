@@ -80,7 +80,9 @@ export class CacheLoads {
     if (eagerRefresh === false) return false;
     const leftUs = -found.staleForUs;
     if (typeof eagerRefresh === 'number') {
-      return leftUs <= (found.softUs - found.stampUs) * (1 - eagerRefresh);
+      // A stamp may be ahead of the clock.
+      const wholeUs = Math.max(found.softUs - found.stampUs, leftUs);
+      return leftUs <= wholeUs * (1 - eagerRefresh);
     }
     // XFetch: an exponential draw, scaled by how long a load takes.
     const loadUs = Math.max(found.loadMs, 1) * 1000;

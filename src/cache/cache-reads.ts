@@ -47,13 +47,14 @@ export class CacheReads {
     const { remote, states } = this.core;
     const raw = await remote.readRaw(bucket, key, timeoutMs);
     // More than tags may have changed meanwhile, and the copy does not know of it.
-    if (states?.of(bucket) !== state) return remote.read(bucket, key, timeoutMs);
+    const isComparable = raw !== undefined && states?.of(bucket) === state;
+    if (!isComparable) return remote.read(bucket, key, timeoutMs);
     const entry = raw && StoredEntry.parse(raw);
     if (!entry) return [state.nowUs, raw];
     const judgement = states.judge(bucket, state, entry);
-    if (judgement === 'unsure') return remote.read(bucket, key, timeoutMs);
     if (judgement === 'void') return [state.nowUs, null];
-    return [judgement === 'stale' ? Infinity : state.nowUs, raw];
+    // The server knows when it became stale.
+    return judgement === 'as-written' ? [state.nowUs, raw] : remote.read(bucket, key, timeoutMs);
   }
 
   /** Reads entries that are fresh, one script per bucket. */
@@ -107,6 +108,7 @@ export class CacheReads {
     } catch (error) {
       for (const ticket of tickets ?? []) memory!.end(ticket);
       noteFailure(observers, 'read', 'readFailures', error);
+      observers.recorder.add('readFailures', group.length - 1);
       return;
     }
     observers.log.succeeded('read');
@@ -131,12 +133,15 @@ export class CacheReads {
 const MAX_KEYS = 500;
 
 /** Sorts entries by bucket, in groups that one script can take. */
-export function groupByBucket<Place extends EntryPlace>(places: readonly Place[]): [Bucket, Place[]][] {
+export function groupByBucket<Place extends EntryPlace>(
+  places: readonly Place[],
+  most = MAX_KEYS,
+): [Bucket, Place[]][] {
   const open = new Map<Bucket, Place[]>();
   const groups: [Bucket, Place[]][] = [];
   for (const place of places) {
     let group = open.get(place.bucket);
-    if (!group || group.length === MAX_KEYS) {
+    if (!group || group.length === most) {
       group = [];
       open.set(place.bucket, group);
       groups.push([place.bucket, group]);

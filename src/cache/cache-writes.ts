@@ -1,6 +1,7 @@
+import { RedisCommandError } from '../redis/index.js';
 import { groupByBucket } from './cache-reads.js';
 import { noteFailure, type CacheCore, type EntryPlace } from './cache-core.js';
-import type { CacheSpace } from './cache-key.js';
+import type { Bucket, CacheSpace } from './cache-key.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
 import { encodeBody } from './entry-format.js';
 import { lifetimeOf } from './lifetime.js';
@@ -17,6 +18,15 @@ export interface CacheDeletion {
    */
   readonly confirmed: boolean;
 }
+
+/** An entry that is to be written, and how. */
+export interface WantedWrite extends EntryPlace {
+  readonly value: unknown;
+  readonly options: ResolvedEntryOptions;
+}
+
+/** Values of one script: the server does nothing else meanwhile. */
+const MAX_VALUES = 100;
 
 /** Writes and invalidations. Nothing here rejects but for a value that cannot be encoded. */
 export class CacheWrites {
@@ -46,9 +56,50 @@ export class CacheWrites {
       return true;
     } catch (error) {
       noteFailure(observers, 'write', 'writeFailures', error);
+      // A server that is full has room for a deletion; what was there is older than what the caller has.
+      if (mode === 'set' && isOutOfMemory(error)) await this.remove([place], 'delete', options.timeoutMs);
       return false;
     } finally {
       this.touch(key);
+    }
+  }
+
+  /** Writes entries, one script per bucket. @returns whether the server confirmed all of them */
+  async writeMany(wanted: readonly WantedWrite[]): Promise<boolean> {
+    // All of them before any is written: one that is refused leaves nothing half done.
+    const encoded = wanted.map((each) => ({ ...each, encoded: each.view.codec.encode(each.value) }));
+    for (const { key } of wanted) this.touch(key);
+    const groups = groupByBucket(encoded, MAX_VALUES);
+    const written = await Promise.all(groups.map(([bucket, group]) => this.writeGroup(bucket, group)));
+    for (const { key } of wanted) this.touch(key);
+    return written.every(Boolean);
+  }
+
+  private async writeGroup(
+    bucket: Bucket,
+    group: readonly (WantedWrite & { readonly encoded: EncodedValue })[],
+  ): Promise<boolean> {
+    const { remote, observers } = this.core;
+    const timeoutMs = Math.max(...group.map(({ options }) => options.timeoutMs));
+    try {
+      const compressed = group.map(({ view, encoded }) => view.codec.compress(encoded));
+      const ready = compressed.some(isPromise)
+        ? await Promise.all(compressed.map((each) => Promise.resolve(each)))
+        : (compressed as EncodedValue[]);
+      const fillings = group.map(({ key, view, value, options }, index): Filling => {
+        const { flags, bytes } = ready[index]!;
+        const body = encodeBody({ flags, version: view.version, loadMs: 0, tags: options.tags }, bytes);
+        return new Filling(key, body, lifetimeOf(options, value));
+      });
+      await remote.writeMany(bucket, fillings, timeoutMs);
+      observers.log.succeeded('write');
+      observers.recorder.add('writes', group.length);
+      return true;
+    } catch (error) {
+      noteFailure(observers, 'write', 'writeFailures', error);
+      observers.recorder.add('writeFailures', group.length - 1);
+      if (isOutOfMemory(error)) await this.remove(group, 'delete', timeoutMs);
+      return false;
     }
   }
 
@@ -122,6 +173,11 @@ export class CacheWrites {
       }
     }
   }
+}
+
+/** Before Redis 7 it is said in the midst of an error of the script. */
+function isOutOfMemory(error: unknown): boolean {
+  return error instanceof RedisCommandError && /\bOOM\b/.test(error.message);
 }
 
 function isPromise(value: EncodedValue | Promise<EncodedValue>): value is Promise<EncodedValue> {

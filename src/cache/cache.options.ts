@@ -13,7 +13,7 @@ export interface MemoryOptions {
   ttl?: Duration;
   /**
    * Whether copies are frozen, so that a caller who changes one gets an error instead of changing it
-   * for everybody. @default true unless NODE_ENV is 'production'
+   * for everybody; what `Map`, `Set`, `Date` and bytes hold cannot be. @default true unless NODE_ENV is 'production'
    */
   freeze?: boolean;
 }
@@ -21,7 +21,8 @@ export interface MemoryOptions {
 /**
  * How copies in memory learn of changes. `tracking`: the server tells, whoever made the change; `pubsub`:
  * the caches of this application tell each other, for servers that refuse CLIENT TRACKING; `auto`: the
- * first of these that the server allows; `none`: not at all, a copy lives until its time ends.
+ * first of these that the server allows; `none`: not at all, a copy lives until its time ends. All processes must
+ * agree: who is told by the server does not tell others.
  */
 export type CacheCoherence = 'auto' | 'tracking' | 'pubsub' | 'none';
 
@@ -55,7 +56,10 @@ export interface CacheOptions extends Omit<CacheNamespaceOptions, 'memory'> {
   namespace?: string;
   /** Copies in the memory of the process; `false`: none. @default { maxEntries: 10_000, maxBytes: 64 MiB } */
   memory?: MemoryOptions | false;
-  /** How copies in memory learn of changes. @default 'auto' */
+  /**
+   * How copies in memory learn of changes: from the server (`tracking`) or from each other (`pubsub`). All processes
+   * must agree. @default 'auto'
+   */
   coherence?: CacheCoherence;
   /**
    * Who compares the tags of an entry with what was invalidated. `server`: the read itself, always exact;

@@ -16,6 +16,7 @@ import type { LuaScript } from '../redis/index.js';
  * Reply number: stamp in microseconds; 0 when nothing was added
  *
  * Work: constant. Needs Redis 5.
+ * One of another version is a miss to whoever asks: its place among the bytes, here and in the body.
  */
 export const ADD: LuaScript<
   readonly [state: string, entry: string, lease: string],
@@ -23,7 +24,7 @@ export const ADD: LuaScript<
   number
 > = Object.freeze({
   name: 'add',
-  sha1: 'd3668d6823c26c2a6087929f0c01480cf083d25e',
+  sha1: '6ec444549148a0a5a81e8d0f2ee0ada835212282',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -32,20 +33,27 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
-local stamp = now
-if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
-if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
-redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
-else
-if not state[3] or stamp > tonumber(state[3]) then
-local reserved = stamp == now and now + RESERVE or stamp
-redis.call('HSET', state_key, 'w', whole(reserved))
+local birth = now + BIRTH_AHEAD
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+return birth
+end
+local last = tonumber(state[3] or '0')
+local lowest = math.max(tonumber(state[2] or '0') + 1, tonumber(state[1]))
+local stamp = now
+if now < lowest then stamp = math.max(lowest, last + 1) end
+if stamp > last then
+redis.call('HSET', state_key, 'w', whole(stamp == now and now + RESERVE or stamp))
 end
 if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
-end
 return stamp
 end
 local HEAD = 'r3'
@@ -104,18 +112,19 @@ if not is_entry(raw) then return false end
 local soft = struct.unpack('<d', raw, 11)
 return soft > now
 end
-local function put(now, ttl, keep, body, wake, tell)
+local function put(entry, lease, stamp, now, ttl, keep, body, wake, tell)
 local life = ttl + keep
-local stamp = next_stamp(KEYS[1], now, life * 1000)
-redis.call('SET', KEYS[2], entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body, 'PX', life)
-if redis.call('DEL', KEYS[3]) == 1 then redis.call('PUBLISH', wake, KEYS[2]) end
-if tell ~= '' then redis.call('PUBLISH', tell, KEYS[2]) end
-return stamp
+redis.call('SET', entry, entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body, 'PX', life)
+if redis.call('DEL', lease) == 1 then redis.call('PUBLISH', wake, entry) end
+if tell ~= '' then redis.call('PUBLISH', tell, entry) end
 end
 local now = server_now()
 local raw = usable(KEYS[1], read_entry(KEYS[2]), now)
-if raw and is_fresh(raw, now) then return 0 end
-return put(now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5])`,
+if raw and is_fresh(raw, now) and string.sub(raw, 33, 35) == string.sub(ARGV[3], 7, 9) then return 0 end
+local ttl, keep = tonumber(ARGV[1]), tonumber(ARGV[2])
+local stamp = next_stamp(KEYS[1], now, (ttl + keep) * 1000)
+put(KEYS[2], KEYS[3], stamp, now, ttl, keep, ARGV[3], ARGV[4], ARGV[5])
+return stamp`,
 });
 
 /**
@@ -128,7 +137,6 @@ return put(now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5])
  * Reply [number, number]: server clock in microseconds; 1 when entries became void
  *
  * Work: constant. Needs Redis 5.
- * A user that may not run INFO gets an error instead of text; then nobody can tell, and nothing is believed.
  */
 export const ADOPT: LuaScript<
   readonly [state: string, signal: string],
@@ -136,7 +144,7 @@ export const ADOPT: LuaScript<
   [number, number]
 > = Object.freeze({
   name: 'adopt',
-  sha1: 'c52db5ffe464f7900e9fb32dea90885b20119c76',
+  sha1: 'bca596f51172dcce118e67e36b7427fedb371905',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -144,16 +152,27 @@ end
 local function whole(number)
 return string.format('%.0f', number)
 end
+local RESERVE = 100000
+local BIRTH_AHEAD = RESERVE + 1000
 local function next_version(last, reserved, now)
+if not last and not reserved then return now + BIRTH_AHEAD end
 return math.max(now, tonumber(last or '0'), tonumber(reserved or '0')) + 1
 end
-local now = server_now()
+local UNKNOWN = 'unknown'
+local function run_id()
 local info = redis.pcall('INFO', 'server')
-local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
+local function write_although_full(state_key)
+redis.call('HDEL', state_key, '')
+end
+local now = server_now()
+local run = run_id()
 local state = redis.call('HMGET', KEYS[1], 'r', 'e', 'v', 'w')
-if run and state[1] == run then return { now, 0 } end
+if run ~= UNKNOWN and state[1] == run then return { now, 0 } end
 local birth = next_version(state[3], state[4], now)
-redis.call('HSET', KEYS[1], 'r', run or 'unknown', 'e', whole(birth), 'v', whole(birth))
+write_although_full(KEYS[1])
+redis.call('HSET', KEYS[1], 'r', run, 'e', whole(birth), 'v', whole(birth))
 if not state[2] then return { now, 0 } end
 redis.call('SET', KEYS[2], whole(birth), 'PX', 3600000)
 if ARGV[1] ~= '' then redis.call('PUBLISH', ARGV[1], KEYS[2]) end
@@ -176,7 +195,7 @@ export const CLAIM: LuaScript<
   number
 > = Object.freeze({
   name: 'claim',
-  sha1: 'be646f2357663d812ba42f88ee588632182a2ac4',
+  sha1: '918dda6594fd82b08de1066b060cc1be6f44a3ac',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -185,20 +204,27 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
-local stamp = now
-if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
-if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
-redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
-else
-if not state[3] or stamp > tonumber(state[3]) then
-local reserved = stamp == now and now + RESERVE or stamp
-redis.call('HSET', state_key, 'w', whole(reserved))
+local birth = now + BIRTH_AHEAD
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+return birth
+end
+local last = tonumber(state[3] or '0')
+local lowest = math.max(tonumber(state[2] or '0') + 1, tonumber(state[1]))
+local stamp = now
+if now < lowest then stamp = math.max(lowest, last + 1) end
+if stamp > last then
+redis.call('HSET', state_key, 'w', whole(stamp == now and now + RESERVE or stamp))
 end
 if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
-end
 return stamp
 end
 local holder = redis.call('GET', KEYS[2]) or ''
@@ -236,7 +262,7 @@ export const FILL: LuaScript<
   (0 | 1)[]
 > = Object.freeze({
   name: 'fill',
-  sha1: '01fe2d1e13bf208ae6e9b8953a1bd41a91a71be2',
+  sha1: 'a38b3653a0a662f60e47f44f5a6d3a7899f90738',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -246,20 +272,27 @@ return string.format('%.0f', number)
 end
 local LOAD_US = 3600000000
 local RESERVE = 100000
+local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
-local stamp = now
-if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
-if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
-redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
-else
-if not state[3] or stamp > tonumber(state[3]) then
-local reserved = stamp == now and now + RESERVE or stamp
-redis.call('HSET', state_key, 'w', whole(reserved))
+local birth = now + BIRTH_AHEAD
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+return birth
+end
+local last = tonumber(state[3] or '0')
+local lowest = math.max(tonumber(state[2] or '0') + 1, tonumber(state[1]))
+local stamp = now
+if now < lowest then stamp = math.max(lowest, last + 1) end
+if stamp > last then
+redis.call('HSET', state_key, 'w', whole(stamp == now and now + RESERVE or stamp))
 end
 if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
-end
 return stamp
 end
 local HEAD = 'r3'
@@ -313,12 +346,11 @@ local function give_back(lease, token, after, wake, name)
 local holder = redis.call('GET', lease)
 if not holder or string.sub(holder, 1, #token) ~= token then return false end
 local is_waited = string.sub(holder, -1) == '+'
+redis.call('DEL', lease)
 if tonumber(after) then
 redis.call('SET', lease, '!', 'PX', after)
 elseif after == 'unkept' and is_waited then
 redis.call('SET', lease, '-', 'PX', UNKEPT_MS)
-else
-redis.call('DEL', lease)
 end
 if is_waited then redis.call('PUBLISH', wake, name) end
 return true
@@ -370,7 +402,7 @@ export const INVALIDATE: LuaScript<
   number
 > = Object.freeze({
   name: 'invalidate',
-  sha1: '29a98dfc3c2adcdb738288e06bef5491fbfdedb7',
+  sha1: 'f0210754534a2c0ed6c38551a866eb67a04a5583',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -386,8 +418,19 @@ if plain then return plain, 0 end
 local deleted, expired = string.match(text, '^(%d+):(%d+)$')
 return tonumber(deleted), tonumber(expired)
 end
+local RESERVE = 100000
+local BIRTH_AHEAD = RESERVE + 1000
 local function next_version(last, reserved, now)
+if not last and not reserved then return now + BIRTH_AHEAD end
 return math.max(now, tonumber(last or '0'), tonumber(reserved or '0')) + 1
+end
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
+local function write_although_full(state_key)
+redis.call('HDEL', state_key, '')
 end
 local SIGNAL_MS = 3600000
 local function forget_old(now, longest)
@@ -403,10 +446,10 @@ end
 local now = server_now()
 local before = redis.call('HMGET', KEYS[1], 'v', 'w', 'e', 'k', unpack(ARGV, 3))
 local version = whole(next_version(before[1], before[2], now))
+write_although_full(KEYS[1])
 local changes = { 'v', version }
 if not before[3] then
-changes[3] = 'e'
-changes[4] = version
+changes = { 'v', version, 'e', version, 'r', run_id() }
 end
 for i = 2, #KEYS do
 local text = version
@@ -446,7 +489,7 @@ export const LEAD_MANY: LuaScript<
   [number, number, ...(Buffer | null | 0 | 1 | 2 | 3 | 4)[]]
 > = Object.freeze({
   name: 'lead-many',
-  sha1: 'd4e7ce58e22ec9b00b48e5445254c1a32b098f55',
+  sha1: 'ec739d31fd69d81e613e26138226f5e7e29e54de',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -455,20 +498,27 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
-local stamp = now
-if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
-if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
-redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
-else
-if not state[3] or stamp > tonumber(state[3]) then
-local reserved = stamp == now and now + RESERVE or stamp
-redis.call('HSET', state_key, 'w', whole(reserved))
+local birth = now + BIRTH_AHEAD
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+return birth
+end
+local last = tonumber(state[3] or '0')
+local lowest = math.max(tonumber(state[2] or '0') + 1, tonumber(state[1]))
+local stamp = now
+if now < lowest then stamp = math.max(lowest, last + 1) end
+if stamp > last then
+redis.call('HSET', state_key, 'w', whole(stamp == now and now + RESERVE or stamp))
 end
 if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
-end
 return stamp
 end
 local function read_version(text)
@@ -596,7 +646,7 @@ export const LEAD: LuaScript<
   [number, Buffer | null | 1, (1 | 2 | 3 | 4)?, number?]
 > = Object.freeze({
   name: 'lead',
-  sha1: '517e752a8bb4b09831d3560a24469a1c877afd0f',
+  sha1: '2cb29c8e4459e63229ef4cecd2a4965362c67c1a',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -605,20 +655,27 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
-local stamp = now
-if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
-if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
-redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
-else
-if not state[3] or stamp > tonumber(state[3]) then
-local reserved = stamp == now and now + RESERVE or stamp
-redis.call('HSET', state_key, 'w', whole(reserved))
+local birth = now + BIRTH_AHEAD
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+return birth
+end
+local last = tonumber(state[3] or '0')
+local lowest = math.max(tonumber(state[2] or '0') + 1, tonumber(state[1]))
+local stamp = now
+if now < lowest then stamp = math.max(lowest, last + 1) end
+if stamp > last then
+redis.call('HSET', state_key, 'w', whole(stamp == now and now + RESERVE or stamp))
 end
 if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
-end
 return stamp
 end
 local function read_version(text)
@@ -880,18 +937,17 @@ export const RELEASE: LuaScript<
   number
 > = Object.freeze({
   name: 'release',
-  sha1: '410f9fe9099a603e067b0f7f4e359047feba3479',
+  sha1: '25076d6157cf2685ca10c13848b85b8015e6c403',
   lua: `local UNKEPT_MS = 1000
 local function give_back(lease, token, after, wake, name)
 local holder = redis.call('GET', lease)
 if not holder or string.sub(holder, 1, #token) ~= token then return false end
 local is_waited = string.sub(holder, -1) == '+'
+redis.call('DEL', lease)
 if tonumber(after) then
 redis.call('SET', lease, '!', 'PX', after)
 elseif after == 'unkept' and is_waited then
 redis.call('SET', lease, '-', 'PX', UNKEPT_MS)
-else
-redis.call('DEL', lease)
 end
 if is_waited then redis.call('PUBLISH', wake, name) end
 return true
@@ -921,7 +977,7 @@ export const REMOVE: LuaScript<
   number
 > = Object.freeze({
   name: 'remove',
-  sha1: '3f61bac1717043819385412fcc179ab366f66acc',
+  sha1: '1ee7012d7d1c50515bfe833687b346d30a4ef4b8',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -982,13 +1038,14 @@ local now = server_now()
 local count = 0
 for i = 2, #KEYS, 2 do
 local entry, lease = KEYS[i], KEYS[i + 1]
+local was_loading = redis.call('DEL', lease) == 1
 if ARGV[1] == 'delete' then
 count = count + redis.call('UNLINK', entry)
 elseif is_fresh(read_entry(entry), now) then
 redis.call('SETRANGE', entry, 10, struct.pack('<d', now))
 count = count + 1
 end
-if redis.call('DEL', lease) == 1 then redis.call('PUBLISH', ARGV[2], entry) end
+if was_loading then redis.call('PUBLISH', ARGV[2], entry) end
 if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[3], entry) end
 end
 return count`,
@@ -1042,6 +1099,81 @@ return { now, redis.call('HGETALL', KEYS[1]) }`,
   });
 
 /**
+ * Writes entries of one bucket, and voids loads of them that are running.
+ *
+ * KEYS[1] state: hash of the bucket
+ * KEYS[...] pairs: entry and lease, for each key
+ * ARGV[1] wake (string): channel on which waiters are woken
+ * ARGV[2] tell (string): channel on which changes are told, or empty
+ * ARGV[...] contents (string | number | Buffer): for each key the time to live, and how long it is kept after that, in
+ *   milliseconds, and the entry without its head
+ * Reply number: stamp of all of them, in microseconds
+ *
+ * Work: constant per key. Needs Redis 5.
+ */
+export const WRITE_MANY: LuaScript<
+  readonly [state: string, ...pairs: readonly string[]],
+  readonly [wake: string, tell: string, ...contents: readonly (string | number | Buffer)[]],
+  number
+> = Object.freeze({
+  name: 'write-many',
+  sha1: '0b2437eaad7b1bf7d84ed3efdc895da7554ed917',
+  lua: `local function server_now()
+local time = redis.call('TIME')
+return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+local function whole(number)
+return string.format('%.0f', number)
+end
+local RESERVE = 100000
+local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
+local function next_stamp(state_key, now, keep)
+local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
+if not state[1] then
+local birth = now + BIRTH_AHEAD
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+return birth
+end
+local last = tonumber(state[3] or '0')
+local lowest = math.max(tonumber(state[2] or '0') + 1, tonumber(state[1]))
+local stamp = now
+if now < lowest then stamp = math.max(lowest, last + 1) end
+if stamp > last then
+redis.call('HSET', state_key, 'w', whole(stamp == now and now + RESERVE or stamp))
+end
+if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
+return stamp
+end
+local HEAD = 'r3'
+local function entry_head(stamp, soft, hard)
+return HEAD .. struct.pack('<ddd', stamp, soft, hard)
+end
+local function put(entry, lease, stamp, now, ttl, keep, body, wake, tell)
+local life = ttl + keep
+redis.call('SET', entry, entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body, 'PX', life)
+if redis.call('DEL', lease) == 1 then redis.call('PUBLISH', wake, entry) end
+if tell ~= '' then redis.call('PUBLISH', tell, entry) end
+end
+local now = server_now()
+local longest = 0
+for at = 3, #ARGV, 3 do
+longest = math.max(longest, tonumber(ARGV[at]) + tonumber(ARGV[at + 1]))
+end
+local stamp = next_stamp(KEYS[1], now, longest * 1000)
+for i = 1, (#KEYS - 1) / 2 do
+local at = 3 * i
+local ttl, keep = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+put(KEYS[2 * i], KEYS[2 * i + 1], stamp, now, ttl, keep, ARGV[at + 2], ARGV[1], ARGV[2])
+end
+return stamp`,
+});
+
+/**
  * Writes an entry, and voids a load of it that is running.
  *
  * KEYS[1] state: hash of the bucket
@@ -1062,7 +1194,7 @@ export const WRITE: LuaScript<
   number
 > = Object.freeze({
   name: 'write',
-  sha1: 'b91da2a009a3d5347b209b365a3376c661b1e6c5',
+  sha1: 'eba76be1558127aa44455e8a531573bc959e159d',
   lua: `local function server_now()
 local time = redis.call('TIME')
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -1071,33 +1203,42 @@ local function whole(number)
 return string.format('%.0f', number)
 end
 local RESERVE = 100000
+local BIRTH_AHEAD = RESERVE + 1000
+local UNKNOWN = 'unknown'
+local function run_id()
+local info = redis.pcall('INFO', 'server')
+return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or UNKNOWN
+end
 local function next_stamp(state_key, now, keep)
 local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
-local stamp = now
-if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
-if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
 if not state[1] then
-redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
-else
-if not state[3] or stamp > tonumber(state[3]) then
-local reserved = stamp == now and now + RESERVE or stamp
-redis.call('HSET', state_key, 'w', whole(reserved))
+local birth = now + BIRTH_AHEAD
+redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+return birth
+end
+local last = tonumber(state[3] or '0')
+local lowest = math.max(tonumber(state[2] or '0') + 1, tonumber(state[1]))
+local stamp = now
+if now < lowest then stamp = math.max(lowest, last + 1) end
+if stamp > last then
+redis.call('HSET', state_key, 'w', whole(stamp == now and now + RESERVE or stamp))
 end
 if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
-end
 return stamp
 end
 local HEAD = 'r3'
 local function entry_head(stamp, soft, hard)
 return HEAD .. struct.pack('<ddd', stamp, soft, hard)
 end
-local function put(now, ttl, keep, body, wake, tell)
+local function put(entry, lease, stamp, now, ttl, keep, body, wake, tell)
 local life = ttl + keep
-local stamp = next_stamp(KEYS[1], now, life * 1000)
-redis.call('SET', KEYS[2], entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body, 'PX', life)
-if redis.call('DEL', KEYS[3]) == 1 then redis.call('PUBLISH', wake, KEYS[2]) end
-if tell ~= '' then redis.call('PUBLISH', tell, KEYS[2]) end
-return stamp
+redis.call('SET', entry, entry_head(stamp, now + ttl * 1000, now + life * 1000) .. body, 'PX', life)
+if redis.call('DEL', lease) == 1 then redis.call('PUBLISH', wake, entry) end
+if tell ~= '' then redis.call('PUBLISH', tell, entry) end
 end
-return put(server_now(), tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5])`,
+local now = server_now()
+local ttl, keep = tonumber(ARGV[1]), tonumber(ARGV[2])
+local stamp = next_stamp(KEYS[1], now, (ttl + keep) * 1000)
+put(KEYS[2], KEYS[3], stamp, now, ttl, keep, ARGV[3], ARGV[4], ARGV[5])
+return stamp`,
 });

@@ -18,7 +18,7 @@ import {
   type CacheWarmupEntry,
 } from './cache.types.js';
 import {
-  checkTags,
+  checkEachTag,
   resolveEntryOptions,
   type CacheEntryOptions,
   type ResolvedEntryOptions,
@@ -35,8 +35,8 @@ export interface CacheParts {
   readonly writes: CacheWrites;
   readonly loads: CacheLoads;
   readonly writeThrough: WriteThrough;
-  /** A view of another namespace, with settings over those of the module. */
-  view(name: string, options: CacheNamespaceOptions | undefined): CacheViewSettings;
+  /** A view of another namespace, with settings over those of another view. */
+  view(name: string, options: CacheNamespaceOptions | undefined, from: CacheViewSettings): CacheViewSettings;
   writeBehind<T>(cache: CacheService, options: WriteBehindOptions<T>): WriteBehind<T>;
 }
 
@@ -128,7 +128,7 @@ export class CacheService {
   /**
    * Writes a value. A load of the same key that is running anywhere will not overwrite it. One round trip.
    *
-   * @returns whether the server confirmed it
+   * @returns whether the server confirmed it; when it has no room for it, what was there is removed
    * @throws {CacheEncodeError} when the codec refuses the value
    * @throws {ConfigurationError} when the key or an option is unusable
    */
@@ -141,7 +141,8 @@ export class CacheService {
   }
 
   /**
-   * Writes a value unless a fresh one is there. One round trip.
+   * Writes a value unless a fresh one is there; one that {@link get} cannot read, for its version, is none. One
+   * round trip.
    *
    * @returns whether it was written; `false` as well when the server did not confirm it
    * @throws {CacheEncodeError} when the codec refuses the value
@@ -211,15 +212,18 @@ export class CacheService {
   }
 
   /**
-   * Writes values, sent together: one round trip each, in one flight.
+   * Writes values; otherwise as {@link set}. One round trip for up to 100, on a Cluster one per bucket, sent together.
    *
    * @returns whether the server confirmed all of them
-   * @throws {CacheEncodeError} when the codec refuses a value
-   * @throws {ConfigurationError} when a key or an option is unusable
+   * @throws {CacheEncodeError} when the codec refuses a value; nothing was written
+   * @throws {ConfigurationError} when a key or an option is unusable; nothing was written
    */
   async setMany(entries: Iterable<CacheManyEntry>, options?: CacheSetOptions): Promise<boolean> {
-    const writes = [...entries].map(({ key, value, ...own }) => this.set(key, value, { ...options, ...own }));
-    return (await Promise.all(writes)).every(Boolean);
+    const wanted = [...entries].map(({ key, value, ...own }) => {
+      const { view, bucket, key: entry } = this.place(key);
+      return { view, bucket, key: entry, value, options: this.resolveWrite({ ...options, ...own }) };
+    });
+    return this.parts.writes.writeMany(wanted);
   }
 
   /**
@@ -287,18 +291,18 @@ export class CacheService {
 
   /**
    * Removes all entries with one of the tags, in this namespace, in constant time. Loads that are running
-   * will not bring them back. One round trip; on a Cluster one per bucket, sent together.
+   * will not bring them back. One round trip for up to 256 tags; on a Cluster one per bucket, sent together.
    *
    * @returns whether the server confirmed it
    * @throws {ConfigurationError} when a tag is unusable
    */
   async deleteByTag(...tags: readonly string[]): Promise<boolean> {
-    return this.invalidate(checkTags(tags), 'delete');
+    return this.invalidate(checkEachTag(tags), 'delete');
   }
 
   /** Makes all entries with one of the tags stale; otherwise as {@link deleteByTag}. */
   async expireByTag(...tags: readonly string[]): Promise<boolean> {
-    return this.invalidate(checkTags(tags), 'expire');
+    return this.invalidate(checkEachTag(tags), 'expire');
   }
 
   /**
@@ -349,7 +353,8 @@ export class CacheService {
    * @throws {ConfigurationError} when the name or an option is unusable
    */
   namespace(name: string, options?: CacheNamespaceOptions): CacheService {
-    return new CacheService(this.parts, this.parts.view(name, options));
+    const { view, defaults } = this;
+    return new CacheService(this.parts, this.parts.view(name, options, { view, defaults }));
   }
 
   /**

@@ -1,5 +1,9 @@
-import { isRednestError } from '../common/index.js';
-import type { ConnectionRegistry, RedisClient, WakeUpChannel } from '../redis/index.js';
+import {
+  RedisCommandError,
+  type ConnectionRegistry,
+  type RedisClient,
+  type WakeUpChannel,
+} from '../redis/index.js';
 import { bucketPrefix, kindOf, trackedPrefix } from './cache-key.js';
 import type { CacheCoherence } from './cache.options.js';
 import type { ChangeListener } from './change-listener.js';
@@ -17,6 +21,9 @@ export interface CoherenceInit {
 }
 
 const PROBE_MS = 1_000;
+
+/** How a server begins its answer when it does not know a command, or does not allow it. Others say: not now. */
+const REFUSALS = new Set(['ERR', 'NOPERM']);
 
 /**
  * Tells what is kept in the process what changed, by the means the server allows, and whether changes are heard of at
@@ -36,6 +43,11 @@ export class Coherence {
   /** Channel on which writers tell of changes; empty when the server does that by itself. */
   get tellChannel(): string {
     return this.means === 'tracking' || this.means === 'none' ? '' : `${this.prefix}:cache-changes`;
+  }
+
+  /** Whether the means are found. */
+  get hasStarted(): boolean {
+    return this.started;
   }
 
   /** Finds the means, once, and begins to listen. A server that does not answer is asked again next time. */
@@ -59,7 +71,7 @@ export class Coherence {
       await executor.run('cache.coherence', ask, { deadlineMs: PROBE_MS, idempotent: true });
       return 'tracking';
     } catch (error) {
-      return isRednestError(error, 'ERR_REDIS_COMMAND') ? 'pubsub' : undefined;
+      return error instanceof RedisCommandError && REFUSALS.has(error.reply) ? 'pubsub' : undefined;
     }
   }
 

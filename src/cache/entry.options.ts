@@ -126,7 +126,8 @@ export const CACHE_ENTRY_DEFAULTS: ResolvedEntryOptions = Object.freeze({
 
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
-const MAX_TAGS = 32;
+/** Tags of one entry at most. */
+export const MAX_TAGS = 32;
 const MAX_TAG_BYTES = 200;
 /** UTF-8 cannot carry it. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
@@ -165,16 +166,25 @@ export function resolveEntryOptions(
 }
 
 /**
- * Checks tags.
+ * Checks the tags of an entry.
  *
  * @throws {ConfigurationError} when there are too many, or one is empty, too long or not text
  */
 export function checkTags(tags: readonly string[]): readonly string[] {
-  if (!Array.isArray(tags))
-    throw new ConfigurationError('Option "tags" is not a list; give an array of text');
-  if (tags.length > MAX_TAGS) {
+  if (Array.isArray(tags) && tags.length > MAX_TAGS) {
     throw new ConfigurationError(`Option "tags" has ${tags.length} tags; give at most ${MAX_TAGS}`);
   }
+  return checkEachTag(tags);
+}
+
+/**
+ * Checks tags, however many.
+ *
+ * @throws {ConfigurationError} when one is empty, too long or not text
+ */
+export function checkEachTag(tags: readonly string[]): readonly string[] {
+  if (!Array.isArray(tags))
+    throw new ConfigurationError('Option "tags" is not a list; give an array of text');
   for (const tag of tags as readonly unknown[]) {
     const isUsable = typeof tag === 'string' && tag !== '' && Buffer.byteLength(tag) <= MAX_TAG_BYTES;
     if (!isUsable || LONE_SURROGATE.test(tag)) {

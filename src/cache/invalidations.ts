@@ -33,11 +33,14 @@ export class Invalidations {
     mode: 'delete' | 'expire',
     timeoutMs: number,
   ): Promise<unknown> {
-    const batch = this.batchFor(bucket, mode, timeoutMs);
-    if (target === 'all') batch.fields.set(bucket.all, '*');
-    else for (const tag of target) batch.fields.set(bucket.tag(tag), `t:${tag}`);
-    if (batch.fields.size >= MAX_SIGNALS) batch.leave();
-    return batch.sent;
+    const join = (signal: string, field: string): Promise<unknown> => {
+      const batch = this.batchFor(bucket, mode, timeoutMs);
+      batch.fields.set(signal, field);
+      if (batch.fields.size >= MAX_SIGNALS) batch.leave();
+      return batch.sent;
+    };
+    if (target === 'all') return join(bucket.all, '*');
+    return Promise.all(new Set(target.map((tag) => join(bucket.tag(tag), `t:${tag}`))));
   }
 
   private batchFor(bucket: Bucket, mode: 'delete' | 'expire', timeoutMs: number): OpenBatch {

@@ -56,7 +56,8 @@ export class LoadRuns {
     const { graceMs, graceBackoffMs } = plan.options;
     const lease = this.lease(plan.bucket, [plan.key], plan.options, { token, stampUs });
     const controller = new AbortController();
-    const context = new LoadContext<T>(plan.id, controller.signal, staleValue(found));
+    const knownTags = found ? [...found.tags, ...plan.options.tags] : [];
+    const context = new LoadContext<T>(plan.id, controller.signal, staleValue(found), knownTags);
     const startedMs = performance.now();
     const value = this.callLoader(() => plan.loader(context));
     const giveUp = (): Promise<void> =>

@@ -1,7 +1,7 @@
 import type { Duration } from '../common/index.js';
 import type { Ttl } from '../redis/index.js';
 import { CacheLoadFailedError } from './cache.errors.js';
-import { checkTags, resolveEntryOptions } from './entry.options.js';
+import { checkTags, MAX_TAGS, resolveEntryOptions } from './entry.options.js';
 import type { EntryValidators } from './entry-format.js';
 
 /** Computes a value that is not cached. `undefined` is returned to the caller and not kept. */
@@ -30,7 +30,8 @@ export interface LoaderContext<T> {
   /** Decides the tags by what was loaded. They replace those of the options. */
   setTags(...tags: string[]): void;
   /**
-   * The source says the value before is still right: it is fresh again.
+   * The source says the value before is still right: it is fresh again, and keeps its tags beside those of the
+   * options, unless {@link setTags} is called.
    *
    * @throws {Error} when there is none
    */
@@ -59,6 +60,8 @@ export class LoadContext<T> implements LoaderContext<T> {
     readonly key: string,
     readonly signal: AbortSignal,
     readonly stale: StaleValue<T> | undefined,
+    /** Tags of the value before, and of the options. */
+    private readonly knownTags: readonly string[] = [],
   ) {}
 
   setTtl(ttl: Ttl): void {
@@ -72,6 +75,7 @@ export class LoadContext<T> implements LoaderContext<T> {
   notModified(): T {
     if (!this.stale)
       throw new Error('notModified() was called without a value before; look at "stale" first');
+    if (!this.tags) this.keepTags();
     this.etag ??= this.stale.etag;
     this.lastModified ??= this.stale.lastModified;
     return this.stale.value;
@@ -84,6 +88,13 @@ export class LoadContext<T> implements LoaderContext<T> {
 
   fail(reason: string): never {
     throw new CacheLoadFailedError(reason);
+  }
+
+  /** What voided the value before voids it still, and what the options name does too. */
+  private keepTags(): void {
+    const tags = [...new Set(this.knownTags)];
+    if (tags.length > MAX_TAGS) this.isSkipped = true;
+    else this.tags = tags;
   }
 
   /** Whether the value is not to be kept. */

@@ -91,17 +91,17 @@ export class RemoteTier {
     return this.calls.run('cache.get', scripts.READ, bucket, 2, parts, timeoutMs, true);
   }
 
-  /** Reads an entry whether or not it is void, with a plain GET; `''` stands for a key of another type. */
-  readRaw(bucket: Bucket, key: string, timeoutMs: number): Promise<Buffer | null> {
+  /**
+   * Reads an entry whether or not it is void, with a plain GET; `''` stands for a key of another type.
+   *
+   * @returns `undefined`, unsent, when the server may have changed
+   */
+  readRaw(bucket: Bucket, key: string, timeoutMs: number): Promise<Buffer | null | undefined> {
     const get = (client: RedisClient): Promise<Buffer | null> => client.getBuffer(key);
-    return this.calls.command('cache.get', bucket, get, timeoutMs).then(
-      // Where the server has changed nothing is believed; the next read compares.
-      (reply) => reply ?? null,
-      (error: unknown) => {
-        if (replyOf(error) === 'WRONGTYPE') return EMPTY;
-        throw error;
-      },
-    );
+    return this.calls.command('cache.get', bucket, get, timeoutMs).catch((error: unknown) => {
+      if (replyOf(error) === 'WRONGTYPE') return EMPTY;
+      throw error;
+    });
   }
 
   /** Reads the state of a bucket, unless it has too many fields. */
@@ -248,6 +248,20 @@ export class RemoteTier {
     );
     const script = mode === 'set' ? scripts.WRITE : scripts.ADD;
     return this.calls.run('cache.set', script, bucket, 3, parts, timeoutMs);
+  }
+
+  /** Writes entries of one bucket. */
+  writeMany(bucket: Bucket, fillings: readonly Filling[], timeoutMs: number): Promise<number> {
+    const { wakeChannel, coherence } = this.init;
+    const parts = [
+      bucket.state,
+      ...fillings.flatMap(({ key }) => [key, bucket.lease(key)]),
+      wakeChannel,
+      coherence.tellChannel,
+      ...fillings.flatMap(({ ttlMs, keepMs, body }) => [ttlMs, keepMs, body]),
+    ];
+    const keys = 1 + 2 * fillings.length;
+    return this.calls.run('cache.setMany', scripts.WRITE_MANY, bucket, keys, parts, timeoutMs);
   }
 
   /** Deletes entries of one bucket, or makes them stale. @returns how many were there */

@@ -173,6 +173,10 @@ const KNOWN = new Set([
   'URLSearchParams',
   'BigInt',
   'ArrayBuffer',
+  // Boxed, which devalue takes out of their boxes.
+  'Number',
+  'String',
+  'Boolean',
 ]);
 
 const REDUCERS = {

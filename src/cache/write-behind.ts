@@ -218,7 +218,11 @@ export class WriteBehind<T> implements DrainParticipant {
   private cacheNow(key: CacheKey, value: T): void {
     const { cached = false, merge } = this.options;
     if (cached === false || merge) return;
-    void this.host.cache(key, value, cached === true ? {} : cached).catch(() => undefined);
+    // What the store will have and the cache cannot must not leave the value before it there.
+    void this.host
+      .cache(key, value, cached === true ? {} : cached)
+      .catch(() => this.host.forget([key]))
+      .catch(() => undefined);
   }
 
   /** What the store does not have must not be answered by the cache either. */

@@ -118,6 +118,34 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
     server.resume();
   });
 
+  it.each<[string, number, object]>([
+    ['a stale copy', 50, { ttl: '200ms', grace: '1h', jitter: 0 }],
+    ['the loader', TIMEOUT_MS, {}],
+  ])(
+    'waits for a frozen server no longer than it says before it turns to %s',
+    async (what, limitMs, options) => {
+      await cache.getOrSet('waits', () => 'old', options);
+      await eventually('a copy is in memory', async () => (await cache.get('waits')) && cache.peek('waits'));
+      if (limitMs === 50) await eventually('it is stale', () => cache.peek('waits') === undefined);
+      else await cache.delete('waits');
+      server.freeze();
+
+      // On a machine that is busy both are late; this tells what the cache adds to its time.
+      const reference = new Promise<number>((resolve) => {
+        setTimeout(() => resolve(performance.now()), limitMs);
+      });
+      let turnedMs = Infinity;
+      const value = await cache.getOrSet('waits', () => ((turnedMs = performance.now()), 'new'), options);
+      const answeredMs = performance.now();
+      const overMs = Math.min(turnedMs, answeredMs) - (await reference);
+      process.stderr.write(`${what}: ${overMs.toFixed(1)} ms after the limit of ${limitMs} ms\n`);
+
+      expect(value).toBe(limitMs === 50 ? 'old' : 'new');
+      expect(overMs).toBeLessThan(30);
+      server.resume();
+    },
+  );
+
   it('writes to the store although the cache is frozen', async () => {
     server.freeze();
 
@@ -167,6 +195,15 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
     );
 
     expect(value).toEqual([undefined, false, { removed: 0, confirmed: false }, 2]);
+    const { readFailures } = cache.stats();
+    expect(await cache.getMany(['k', 'l', 'm'], { timeout: 50 })).toEqual(new Map());
+    expect(
+      await cache.setMany(
+        ['k', 'l', 'm'].map((key) => ({ key, value: 1 })),
+        { timeout: 50 },
+      ),
+    ).toBe(false);
+    expect(cache.stats()).toMatchObject({ readFailures: readFailures + 3, writeFailures: 4 });
     expect(tookMs).toBeLessThan(BOUND_MS);
     expect(cache.stats()).toMatchObject({ deleteFailures: 1 });
     expect(logger.lines).toEqual(

@@ -441,6 +441,65 @@ function behaviour(place: () => RedisModuleOptions): void {
     expect({ again, seen }).toEqual({ again: 'text', seen: [{ value: 'text', etag: 'v1' }] });
   });
 
+  it('lets values written together end apart', async () => {
+    const keys = Array.from({ length: 60 }, (_, id) => ['j', id]);
+    const lifeOf = async (each: CacheService, key: (string | number)[]) =>
+      (await each.getEntry(key))!.freshForMs;
+    const draw = async (jitter: number) => {
+      await cache.setMany(
+        keys.map((key) => ({ key, value: 1 })),
+        { ttl: '1000s', jitter },
+      );
+      return Promise.all(keys.map((key) => lifeOf(other, key)));
+    };
+
+    const drawn = await draw(0.5);
+    const exact = await draw(0);
+
+    // Of 60 draws from 500 s to 1000 s, none below 600 s or none above 900 s has a chance of one in 300,000.
+    expect(Math.min(...drawn)).toBeGreaterThan(490_000);
+    expect(Math.min(...drawn)).toBeLessThan(600_000);
+    expect(Math.max(...drawn)).toBeGreaterThan(900_000);
+    expect(Math.max(...drawn)).toBeLessThanOrEqual(1_000_000);
+    expect(Math.max(...exact) - Math.min(...exact)).toBeLessThan(10_000);
+  });
+
+  it('adds once, however many try at the same time, and again when what was there is stale', async () => {
+    const tries = Array.from({ length: 40 }, (_, id) =>
+      (id % 2 ? cache : other).add('k', id, { ttl: '500ms', jitter: 0, grace: '1h' }),
+    );
+
+    expect((await Promise.all(tries)).filter(Boolean)).toHaveLength(1);
+    await eventually('it is stale', async () => (await cache.get('k', { memory: false })) === undefined);
+    expect(await other.add('k', 'again')).toBe(true);
+    expect(await cache.get('k', { memory: false })).toBe('again');
+  });
+
+  it('loads under the name of cache-manager too', async () => {
+    let loads = 0;
+    const load = () => (loads += 1);
+
+    expect(await cache.wrap('k', load, { tags: ['t'] })).toBe(1);
+    await idle();
+    expect(await other.wrap('k', load)).toBe(1);
+    expect((await other.getEntry('k'))?.tags).toEqual(['t']);
+  });
+
+  it('keeps no copy where the memory is turned off, for a module or for a call', async () => {
+    const bare = await open({ memory: false });
+    await bare.set('k', 1);
+    for (let read = 0; read < 5; read += 1) {
+      expect(await bare.get('k')).toBe(1);
+      expect(await cache.get('k', { memory: false })).toBe(1);
+      expect(await cache.getOrSet('k', () => 2, { memory: false })).toBe(1);
+      await cache.getMany(['k'], { memory: false });
+    }
+
+    expect([bare.peek('k'), cache.peek('k')]).toEqual([undefined, undefined]);
+    expect(bare.stats()).toMatchObject({ memoryHits: 0, memoryEntries: 0, isCoherent: false });
+    expect(cache.stats()).toMatchObject({ memoryHits: 0, memoryEntries: 0 });
+  });
+
   it('keeps null for a time of its own', async () => {
     const options = { ttl: '1h', notFoundTtl: '1s', jitter: 0 } as const;
     expect(await cache.getOrSet('none', () => null, options)).toBeNull();

@@ -83,6 +83,21 @@ function behaviour(startPlace: () => Promise<Place>, rounds: number): void {
     }
   }, 60_000);
 
+  it.each([
+    [1, 1000],
+    [2, 500],
+    [4, 50],
+    [8, 1],
+  ])('loads once for %i processes with %i callers each', async (processes, callers) => {
+    const key = `stampede-of-${processes}`;
+    const some = fleet.members.slice(0, processes);
+
+    const results = await Promise.all(some.map((each) => each.call<Stampede>('stampede', key, callers, 50)));
+
+    expect(await loadsOf(key)).toBe(1);
+    expect(results.flatMap(({ numbers }) => numbers)).toEqual(some.map(() => 1));
+  });
+
   it('wakes those who wait as soon as the load has ended', async () => {
     const delays: number[] = [];
     for (let round = 0; round < 15; round += 1) {

@@ -2,16 +2,18 @@ import type { TestingModule } from '@nestjs/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 import { CacheModule, CacheService, type CacheOptions } from 'rednest/cache';
-import type { RedisModuleOptions } from 'rednest';
 import { createModule, inject } from '../support/app.js';
-import { startCluster } from '../support/cluster.js';
+import { startClusterPlace, startServerPlace, type CachePlace } from '../support/cache-places.js';
 import { describeNative } from '../support/needs.js';
 import { uniquePrefix } from '../support/prefix.js';
-import { startNative } from '../support/servers.js';
 
 /** What a node may be told to do; `ms` is how long a load takes. */
 type Step =
-  | { op: 'read' | 'set' | 'delete' | 'tag' | 'clear' | 'through'; node: number; key: number }
+  | {
+      op: 'read' | 'set' | 'delete' | 'tag' | 'clear' | 'through' | 'evict' | 'flush' | 'forget scripts';
+      node: number;
+      key: number;
+    }
   | { op: 'load' | 'loadMany'; node: number; key: number; ms: number };
 
 const KEYS = 3;
@@ -19,7 +21,21 @@ const NODES = 3;
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({
-    op: fc.constantFrom('read', 'read', 'set', 'delete', 'tag', 'clear', 'through'),
+    op: fc.constantFrom(
+      'read',
+      'read',
+      'read',
+      'set',
+      'set',
+      'delete',
+      'tag',
+      'tag',
+      'clear',
+      'through',
+      'evict',
+      'flush',
+      'forget scripts',
+    ),
     node: fc.nat(NODES - 1),
     key: fc.nat(KEYS - 1),
   }),
@@ -78,37 +94,23 @@ class Model {
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-interface Place {
-  readonly redis: RedisModuleOptions;
-  stop(): Promise<void>;
-}
-
-async function startOne(): Promise<Place> {
-  const server = await startNative();
-  return { redis: { url: server.url }, stop: () => server.stop() };
-}
-
-async function startMasters(): Promise<Place> {
-  const cluster = await startCluster({ masters: 3, replicasPerMaster: 0 });
-  return { redis: { env: cluster.env }, stop: () => cluster.stop() };
-}
-
 for (const [what, options, startPlace] of [
-  ['Redis alone', { memory: false }, startOne],
-  ['one process, both tiers', {}, startOne],
-  ['one process, tags checked by it', { memory: false, tagCheck: 'local' }, startOne],
-  ['a Cluster of 3 masters alone', { memory: false }, startMasters],
-  ['one process, both tiers, a Cluster of 3 masters', {}, startMasters],
-] as [string, CacheOptions, () => Promise<Place>][]) {
+  ['Redis alone', { memory: false }, startServerPlace],
+  ['one process, both tiers', {}, startServerPlace],
+  ['one process, tags checked by it', { memory: false, tagCheck: 'local' }, startServerPlace],
+  ['a Cluster of 3 masters alone', { memory: false }, startClusterPlace],
+  ['one process, both tiers, a Cluster of 3 masters', {}, startClusterPlace],
+] as [string, CacheOptions, () => Promise<CachePlace>][]) {
   describeNative(`CacheService against a model: ${what}`, () => {
-    let place: Place;
+    let place: CachePlace;
+    let keyPrefix: string;
     let modules: TestingModule[];
     let nodes: CacheService[];
     beforeAll(async () => {
       place = await startPlace();
     }, 40_000);
     beforeEach(async () => {
-      const keyPrefix = uniquePrefix();
+      keyPrefix = uniquePrefix();
       modules = [];
       // Copies in memory are late by the way of one message, so with them every node is the same process.
       const count = options.memory === false && options.tagCheck !== 'local' ? NODES : 1;
@@ -129,6 +131,13 @@ for (const [what, options, startPlace] of [
       const cache = nodes[(isSet ? key : node) % nodes.length]!;
       const floor = model.floor(key);
       switch (op) {
+        // Versions of tags, births and leases are lost, by a server that is full or somebody else's hand.
+        case 'evict':
+          return place.loseState(keyPrefix, 'default');
+        case 'flush':
+          return place.flush();
+        case 'forget scripts':
+          return place.forgetScripts();
         case 'read':
           model.check('read', key, floor, await cache.get<number>(['k', key]));
           return;
@@ -196,6 +205,12 @@ for (const [what, options, startPlace] of [
               }),
             );
             expect(model.faults).toEqual([]);
+            for (const cache of nodes) {
+              const { readFailures, writeFailures, deleteFailures, invalidationFailures } = cache.stats();
+              expect([readFailures, writeFailures, deleteFailures, invalidationFailures]).toEqual([
+                0, 0, 0, 0,
+              ]);
+            }
           },
         ),
         { seed, numRuns: 60, endOnFailure: true },

@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { Injectable } from '@nestjs/common';
 import type { TestingModule } from '@nestjs/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Redis } from 'ioredis';
 import { REDIS, type RedisClient } from 'rednest';
 import {
   Cacheable,
@@ -43,6 +44,8 @@ describeNative('What the cache once got wrong, on a Cluster of 3 masters', () =>
 );
 
 function behaviour(startPlace: () => Promise<CachePlace>): void {
+  /** What cannot differ on a Cluster. */
+  const itAlone = startPlace === startServerPlace ? it : undefined;
   let server: CachePlace;
   let modules: TestingModule[];
   let keyPrefix: string;
@@ -144,6 +147,22 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
         return 'v2';
       });
       expect(stale).toEqual({ value: 'v', etag: 'abc', lastModified: 5 });
+    });
+
+    it('are compared by their mark, not fetched again, when their key was only touched', async () => {
+      const cache = await open();
+      await cache.set('k', 'x'.repeat(1_000_000), { ttl: '1h' });
+      await copied(cache, 'k');
+      await redis.pexpire(entryKey('k'), 3_000_000);
+      await eventually('it has heard of it', () => cache.peek('k') === undefined);
+      const { memoryHits } = cache.stats();
+      const before = await server.bytesSent();
+
+      expect((await cache.get<string>('k'))!.length).toBe(1_000_000);
+
+      expect((await server.bytesSent()) - before).toBeLessThan(100_000);
+      expect(cache.stats().memoryHits).toBe(memoryHits);
+      expect(cache.peek('k')).toHaveLength(1_000_000);
     });
 
     it('keeps apart what views of different versions and codecs have read', async () => {
@@ -261,6 +280,112 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
       );
     });
 
+    describe('that are ahead of the clock', () => {
+      /** Stamps are reserved ahead, and versions go beyond: so is what follows within a tenth of a second. */
+      async function voidedAhead(): Promise<CacheService> {
+        const cache = await open({ memory: false });
+        await cache.set('before', 1);
+        await cache.deleteByTag('other');
+        await cache.set('k', 'old', { tags: ['t'] });
+        await cache.deleteByTag('t');
+        return cache;
+      }
+
+      it.each<[string, (cache: CacheService) => Promise<unknown>]>([
+        ['a write', (cache) => cache.set('after', 1)],
+        ['a load', (cache) => cache.getOrSet('after', () => 1)],
+        ['an invalidation', (cache) => cache.deleteByTag('another')],
+      ])('are not forgotten when the state is lost, and %s makes a new one', async (_what, act) => {
+        const cache = await voidedAhead();
+        await redis.del(stateKey());
+        await act(cache);
+        expect(await cache.get('k')).toBeUndefined();
+      });
+
+      it('are not forgotten when the state is lost, and a process that starts makes a new one', async () => {
+        await voidedAhead();
+        const later = await open({ memory: false });
+        await redis.del(stateKey());
+        await later.set('after', 1);
+        expect(await later.get('k')).toBeUndefined();
+      });
+
+      it.each<[string, (cache: CacheService) => Promise<unknown>]>([
+        ['a write', (cache) => cache.set('k', 'v')],
+        ['an invalidation', (cache) => cache.deleteByTag('t')],
+      ])('void nothing of the same server, when %s has made a new state', async (_what, act) => {
+        const cache = await open({ memory: false });
+        await cache.set('before', 1);
+        await redis.del(stateKey());
+        await act(cache);
+        await cache.set('k', 'v');
+        const later = await open({ memory: false });
+        expect(await later.get('k')).toBe('v');
+      });
+
+      it('do not put off a refresh', async () => {
+        const cache = await voidedAhead();
+        await cache.set('k', 'old', { ttl: '1h' });
+        expect(await cache.getOrSet('k', () => 'new', { eagerRefresh: 0 })).toBe('old');
+        await eventually('it is loaded anew', async () => (await cache.get('k')) === 'new');
+      });
+
+      it('do not make what is waited for look like what was there', async () => {
+        const [one, other] = [await open({ memory: false }), await open({ memory: false })];
+        await one.set('before', 1);
+        await one.deleteByTag('other');
+        await one.set('k', 'old', { ttl: 1, grace: '1h' });
+        await eventually('it is stale', async () => (await one.get('k')) === undefined);
+        let start!: () => void;
+        let go!: () => void;
+        const started = new Promise<void>((resolve) => (start = resolve));
+        const gate = new Promise<void>((resolve) => (go = resolve));
+        const load = async () => {
+          start();
+          await gate;
+          return 'new';
+        };
+        const first = one.getOrSet('k', load);
+        await started;
+        const second = other.getOrSet('k', load);
+        await eventually('it waits', () => other.stats().waits === 1);
+        go();
+        expect(await Promise.all([first, second])).toEqual(['new', 'new']);
+        expect(one.stats().loads + other.stats().loads).toBe(1);
+      });
+    });
+
+    it('take any number of tags', async () => {
+      const cache = await open({ memory: false });
+      const tags = Array.from({ length: 10_000 }, (_, index) => `tag ${index}`);
+      const tagged = [0, 255, 256, 9_999];
+      for (const index of tagged) await cache.set(['k', index], 'old', { tags: [tags[index]!] });
+      await cache.set('kept', 'v', { tags: ['other'] });
+      expect(await cache.deleteByTag(...tags)).toBe(true);
+      expect(await cache.getMany(tagged.map((index) => ['k', index]))).toEqual(new Map());
+      expect(await cache.get('kept')).toBe('v');
+      await expect(cache.deleteByTag('fine', '')).rejects.toThrow('tag');
+    });
+
+    it('count for a value that the source says is unmodified', async () => {
+      const cache = await open({ memory: false, ttl: 1, grace: '1h' });
+      const first = (context: LoaderContext<string>) => {
+        context.setTags('of the value');
+        return 'v';
+      };
+      const again = (context: LoaderContext<string>) => context.notModified();
+      for (const tag of ['of the value', 'of the call']) {
+        await cache.getOrSet('k', first);
+        await eventually('it is stored', () => redis.exists(entryKey('k')));
+        await eventually('it is stale', async () => (await cache.get('k')) === undefined);
+        await cache.getOrSet('k', again, { ttl: '1h', tags: ['of the call'] });
+        await eventually('it is fresh again', async () => (await cache.get('k')) === 'v');
+        expect((await cache.getEntry('k'))?.tags).toEqual(['of the value', 'of the call']);
+        await cache.deleteByTag(tag);
+        expect(await cache.get('k')).toBeUndefined();
+      }
+    });
+
     it('holds stamps above the birth of the state when the clock has gone back', async () => {
       const cache = await open({ memory: false });
       await cache.set('k', 'v');
@@ -273,7 +398,7 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
       const body = (await redis.getBuffer(entryKey('k')))!.subarray(26);
       const keys = [stateKey(), entryKey('k'), lease];
       const reply = await redis.eval(WRITE.lua, 3, ...keys, 10_000, 0, body, 'w', '');
-      expect(reply).toBe(later);
+      expect(reply).toBe(later + 1);
     });
   });
 
@@ -388,7 +513,219 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
     expect(await view.get('k')).toBeUndefined();
   });
 
+  describe('on a server that is full', () => {
+    afterEach(() => server.configure('maxmemory', '0'));
+
+    it('voids and removes, and leaves no value before one that found no room', async () => {
+      const cache = await open({ memory: false });
+      const options = { ttl: '1h', grace: '1h', tags: ['all'] } as const;
+      for (const key of ['tagged', 'set', 'expired', 'deleted', 'cleared', 'many', 'added'])
+        await cache.set(key, 'old', { ...options, tags: [key] });
+      await server.configure('maxmemory', '1');
+
+      expect(await cache.get('tagged')).toBe('old');
+      expect(await cache.deleteByTag('tagged')).toBe(true);
+      expect(await cache.get('tagged')).toBeUndefined();
+
+      expect(await cache.set('set', 'new')).toBe(false);
+      expect(await cache.get('set')).toBeUndefined();
+      expect(await cache.setMany(['many', 'added'].map((key) => ({ key, value: 'new' })))).toBe(false);
+      expect(await cache.getMany(['many', 'added'])).toEqual(new Map());
+
+      expect(await cache.expire('expired')).toEqual({ removed: 1, confirmed: true });
+      expect(await cache.get('expired')).toBeUndefined();
+      expect(await cache.delete('deleted')).toEqual({ removed: 1, confirmed: true });
+
+      expect(await cache.clear()).toBe(true);
+      expect(await cache.get('cleared')).toBeUndefined();
+      expect(cache.stats()).toMatchObject({ readFailures: 0, writeFailures: 3, invalidationFailures: 0 });
+    });
+
+    it('believes nothing of another server, and goes on reading', async () => {
+      await open({ memory: false }).then((cache) => cache.set('k', 'old', { ttl: '1h' }));
+      const later = await open({ memory: false });
+      // As after a failover: the state is of another server.
+      await redis.hset(stateKey(), 'r', 'another');
+      await server.configure('maxmemory', '1');
+      expect(await later.get('k')).toBeUndefined();
+      expect(later.stats()).toMatchObject({ misses: 1, readFailures: 0 });
+    });
+  });
+
+  describe('many at once', () => {
+    it('are written, read, loaded and deleted, however many', async () => {
+      const cache = await open({ memory: false, timeout: '20s' });
+      const keys = Array.from({ length: 12_000 }, (_, id) => `k${id}`);
+      expect(await cache.setMany(keys.map((key, value) => ({ key, value })))).toBe(true);
+      expect(await cache.getMany(keys)).toEqual(new Map(keys.map((key, value) => [key, value])));
+      expect(await cache.delete(...keys)).toEqual({ removed: 12_000, confirmed: true });
+      const load = async (missing: string[]) => new Map(missing.map((key) => [key, key]));
+      expect((await cache.getOrSetMany(keys, (key) => key, load)).size).toBe(12_000);
+      await eventually('all are written', () => cache.stats().writes === 24_000);
+      expect((await cache.getMany(keys)).size).toBe(12_000);
+    }, 30_000);
+
+    it('are written as each says, the last of one key counts, and loads of them are refused', async () => {
+      const cache = await open({ compression: { algorithm: 'gzip', threshold: 1_024 } });
+      let start!: () => void;
+      let go!: () => void;
+      const started = new Promise<void>((resolve) => (start = resolve));
+      const gate = new Promise<void>((resolve) => (go = resolve));
+      const loading = cache.getOrSet('loaded', async () => {
+        start();
+        await gate;
+        return 'old';
+      });
+      await started;
+      const long = 'x'.repeat(10_000);
+      const entries = [
+        { key: 'short', value: 1, ttl: '2s', tags: ['t'] },
+        { key: 'twice', value: 'first' },
+        { key: 'long', value: long, ttl: '1h', grace: '1h' },
+        { key: 'loaded', value: 'new' },
+        { key: 'twice', value: 'second' },
+      ] as const;
+      expect(await cache.setMany(entries, { ttl: '10s' })).toBe(true);
+      go();
+      expect(await loading).toBe('old');
+      await eventually('it was refused', () => cache.stats().discardedWrites === 1);
+
+      const keys = ['short', 'twice', 'long', 'loaded'];
+      expect([...(await cache.getMany(keys)).values()]).toEqual([1, 'second', long, 'new']);
+      const lifeOf = async (key: string) => Math.ceil((await redis.pttl(entryKey(key))) / 1_000);
+      expect(await Promise.all(keys.map(lifeOf))).toEqual([2, 10, 7_200, 10]);
+      await cache.deleteByTag('t');
+      expect(await cache.get('short')).toBeUndefined();
+    });
+
+    it('are not written at all when one cannot be encoded, or its key is unusable', async () => {
+      const cache = await open({ memory: false });
+      const good = { key: 'good', value: 1 };
+      await expect(cache.setMany([good, { key: 'k', value: () => 1 }])).rejects.toMatchObject({
+        code: 'ERR_CACHE_ENCODE',
+      });
+      await expect(cache.setMany([good, { key: '', value: 1 }])).rejects.toThrow('key');
+      expect(await cache.get('good')).toBeUndefined();
+      expect(await cache.setMany([])).toBe(true);
+    });
+  });
+
+  it('adds where what is there is of another version', async () => {
+    const cache = await open();
+    const first = cache.namespace('n', { version: 1 });
+    const second = cache.namespace('n', { version: 2 });
+    await first.set('k', 'shape of 1');
+    expect(await first.add('k', 'again')).toBe(false);
+    expect(await second.add('k', 'shape of 2')).toBe(true);
+    expect(await second.add('k', 'again')).toBe(false);
+    expect([await first.get('k'), await second.get('k')]).toEqual([undefined, 'shape of 2']);
+  });
+
+  it('gives a view of a view the settings of both', async () => {
+    const codec = {
+      encode: (value: unknown) => `coded ${JSON.stringify(value)}`,
+      decode: (bytes: Buffer): unknown => JSON.parse(bytes.toString().slice(6)),
+    };
+    const root = await open({ memory: false });
+    const view = root.namespace('a', { ttl: '1h', version: 3, codec, tags: ['t'] });
+    const inner = view.namespace('b', { tags: ['u'] });
+    await inner.set('k', 1);
+
+    const key = `${keyPrefix}:cache:{b}:entry:k`;
+    expect(await redis.pttl(key)).toBeGreaterThan(3_500_000);
+    expect(await redis.get(key)).toMatch(/coded 1$/);
+    expect((await inner.getEntry('k'))?.tags).toEqual(['u']);
+    expect(await root.namespace('b', { version: 3, codec }).get('k')).toBe(1);
+    expect(await root.namespace('b', { codec }).get('k')).toBeUndefined();
+  });
+
+  it('keeps what is in a box', async () => {
+    const cache = await open({ memory: false });
+    // oxlint-disable-next-line no-new-wrappers -- what is tested
+    await cache.set('k', { at: new Date(5), box: [new Number(5), new String('text'), new Boolean(false)] });
+    expect(JSON.stringify(await cache.get('k'))).toBe(
+      '{"at":"1970-01-01T00:00:00.005Z","box":[5,"text",false]}',
+    );
+  });
+
+  it('drops the value before one that is written behind and cannot be encoded', async () => {
+    const cache = await open();
+    const stored: unknown[] = [];
+    const buffer = cache.writeBehind<unknown>({
+      name: 'b',
+      cached: true,
+      flush: (items) => stored.push(...items),
+    });
+    await cache.set('k', 'old');
+    expect(buffer.put('k', { call: () => 1 })).toBe(true);
+    await buffer.flush();
+    expect(stored).toHaveLength(1);
+    await eventually('the old value is gone', async () => (await cache.get('k')) === undefined);
+  });
+
+  itAlone?.('hears of changes although the server was busy when it was asked how', async () => {
+    const cache = await open();
+    await redis.ping();
+    await server.configure('lua-time-limit', '1');
+    const admin = server.client as Redis;
+    const [busy, killer] = [admin.duplicate(), admin.duplicate({ enableReadyCheck: false })];
+    const running = busy.eval('while true do end', 0).catch(() => undefined);
+    const isBusy = () => killer.ping().catch((error: Error) => error.message.startsWith('BUSY'));
+    await eventually('it is busy', async () => (await isBusy()) === true);
+    expect(await cache.get('k')).toBeUndefined();
+    await killer.call('SCRIPT', 'KILL');
+    await running;
+    await server.configure('lua-time-limit', '5000');
+    for (const client of [busy, killer]) client.disconnect();
+
+    const other = await open();
+    // By now it knows that it need not tell of what it writes.
+    await other.get('k');
+    await cache.set('k', 'old');
+    await copied(cache, 'k');
+    expect(await other.set('k', 'new')).toBe(true);
+    await eventually('it has heard', () => cache.peek('k') === undefined, 2_000);
+    expect(await cache.get('k')).toBe('new');
+  });
+
   describe('tags that are compared by the process', () => {
+    /** Waits until reads take no script. */
+    const compares = (cache: CacheService, key: string) =>
+      eventually('it compares', async () => {
+        const before = await server.scriptCalls();
+        await cache.get(key);
+        return (await server.scriptCalls()) === before;
+      });
+
+    itAlone?.('are compared by the server after a connection was lost', async () => {
+      const cache = await open({ tagCheck: 'local', memory: false });
+      await cache.set('k', 'v', { ttl: '1h' });
+      await compares(cache, 'k');
+      const admin = server.client as Redis;
+      const own = String(await admin.client('LIST'))
+        .split('\n')
+        .filter((line) => / name=\S+:command:/.test(line));
+      expect(own).toHaveLength(1);
+      await admin.client('KILL', 'ID', Number(/id=(\d+)/.exec(own[0]!)![1]));
+      // What listens goes on listening, so nothing else says that the server may have changed.
+      await eventually('it is connected again', async () => redis.ping().catch(() => false));
+      expect(await cache.get('k')).toBe('v');
+    });
+
+    it('say when an entry became stale', async () => {
+      const cache = await open({ tagCheck: 'local', memory: false });
+      const options = { ttl: '1h', grace: '1h', jitter: 0 } as const;
+      await cache.set('k', 'v', { ...options, tags: ['t'] });
+      await cache.set('other', 'v', options);
+      await cache.expireByTag('t');
+      await compares(cache, 'other');
+      const entry = await cache.getEntry('k');
+      expect(entry).toMatchObject({ value: 'v', isStale: true });
+      expect(entry!.freshForMs).toBeLessThanOrEqual(0);
+      expect(entry!.freshForMs).toBeGreaterThan(-60_000);
+      expect(entry!.expiresAt.getTime()).toBeLessThan(Date.now() + 60_000);
+    });
+
     it('are not compared with a copy that ended during the read', async () => {
       const cache = await open({ tagCheck: 'local', memory: false });
       const other = await open();

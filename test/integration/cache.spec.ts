@@ -252,8 +252,18 @@ function behaviour(startPlace: () => Promise<Place>): void {
     await expect(cache.delete('k', '')).rejects.toMatchObject(configuration);
   });
 
-  it('registers its keyspace', () => {
-    expect(harness.app.get(KeyspaceRegistry).table()).toContainEqual(
+  it('registers its keyspaces', () => {
+    const own = harness.app.get(KeyspaceRegistry).table();
+    const patterns = own.filter(({ pattern }) => pattern.includes(':cache')).map(({ pattern }) => pattern);
+
+    expect(patterns.sort()).toEqual([
+      '<prefix>:cache-sync:{namespace}:lease:<key>',
+      '<prefix>:cache-sync:{namespace}:state',
+      '<prefix>:cache:{namespace}:all',
+      '<prefix>:cache:{namespace}:entry:<key>',
+      '<prefix>:cache:{namespace}:tag:<tag>',
+    ]);
+    expect(own).toContainEqual(
       expect.objectContaining({ pattern: '<prefix>:cache:{namespace}:entry:<key>', ttlMs: 'per-call' }),
     );
   });
@@ -441,7 +451,22 @@ describeNative('CacheService round trips', () => {
     expect(await commandsOf(() => cache.getOrSet('k', () => 2, l2))).toEqual(['evalsha']);
     expect(await commandsOf(() => cache.getMany(['k', 'l', 'm'], l2))).toEqual(['evalsha']);
     expect(await commandsOf(() => cache.deleteByTag('a', 'b'))).toEqual(['evalsha']);
+    expect(await commandsOf(() => cache.getEntry('k', l2))).toEqual(['evalsha']);
     await cache.delete('x');
+    await cache.setMany([{ key: 'x', value: 1 }]);
+    await cache.add('x', 1);
+    await cache.expire('x');
+    await cache.writeThrough('x', 1, () => undefined);
+    expect(await commandsOf(() => cache.add('k', 1))).toEqual(['evalsha']);
+    expect(await commandsOf(() => cache.expire('k', 'l'))).toEqual(['evalsha']);
+    expect(await commandsOf(() => cache.expireByTag('a'))).toEqual(['evalsha']);
+    expect(await commandsOf(() => cache.has('memory'))).toEqual([]);
+    expect(await commandsOf(() => cache.writeThrough('k', 1, () => undefined))).toEqual([
+      'evalsha',
+      'evalsha',
+    ]);
+    const values = Array.from({ length: 100 }, (_, key) => ({ key: ['many', key], value: key }));
+    expect(await commandsOf(() => cache.setMany(values))).toEqual(['evalsha']);
     expect(await commandsOf(() => cache.delete('k', 'l', 'm'))).toEqual(['evalsha']);
     expect(await commandsOf(() => cache.clear())).toEqual(['evalsha']);
   });

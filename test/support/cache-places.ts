@@ -72,6 +72,12 @@ export class CachePlace implements Place {
     return calls.reduce((sum, count) => sum + count, 0);
   }
 
+  /** Bytes that all servers have sent. */
+  async bytesSent(): Promise<number> {
+    const stats = await Promise.all(this.masters.map((node) => node.info('stats')));
+    return stats.reduce((sum, text) => sum + Number(/total_net_output_bytes:(\d+)/.exec(text)![1]), 0);
+  }
+
   /** How often a command was called on all servers, by scripts too. */
   async callsOf(command: string): Promise<number> {
     const stats = await Promise.all(this.masters.map((node) => node.info('commandstats')));
@@ -79,6 +85,32 @@ export class CachePlace implements Place {
       Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(text)?.[1] ?? 0),
     );
     return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Sets a parameter of all servers. */
+  async configure(parameter: string, value: string): Promise<void> {
+    await Promise.all(this.masters.map((node) => node.config('SET', parameter, value)));
+  }
+
+  /** Ends the connections on which processes hear of changes. */
+  async killListeners(): Promise<void> {
+    await Promise.all(this.masters.map((node) => node.call('CLIENT', 'KILL', 'TYPE', 'pubsub')));
+  }
+
+  /** SCRIPT FLUSH, which a server also does to single scripts when it has many. */
+  async forgetScripts(): Promise<void> {
+    await Promise.all(this.masters.map((node) => node.script('FLUSH')));
+  }
+
+  /** FLUSHALL, by somebody else. */
+  async flush(): Promise<void> {
+    await Promise.all(this.masters.map((node) => node.flushall()));
+  }
+
+  /** Loses the state of a namespace, as an eviction does. */
+  async loseState(keyPrefix: string, namespace: string): Promise<void> {
+    const { buckets } = new CacheSpace(keyPrefix, namespace, this.init.buckets);
+    await Promise.all(buckets.map(({ state }) => this.client.del(state)));
   }
 
   /** SIGSTOP to all. */

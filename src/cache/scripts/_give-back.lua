@@ -8,12 +8,12 @@ local function give_back(lease, token, after, wake, name)
   local holder = redis.call('GET', lease)
   if not holder or string.sub(holder, 1, #token) ~= token then return false end
   local is_waited = string.sub(holder, -1) == '+'
+  -- First, so that a server that is full, and refuses a first write that may take memory, takes the next one.
+  redis.call('DEL', lease)
   if tonumber(after) then
     redis.call('SET', lease, '!', 'PX', after)
   elseif after == 'unkept' and is_waited then
     redis.call('SET', lease, '-', 'PX', UNKEPT_MS)
-  else
-    redis.call('DEL', lease)
   end
   if is_waited then redis.call('PUBLISH', wake, name) end
   return true

@@ -1,21 +1,23 @@
--- Reserves stamps ahead, so that not every write has to record its own.
-local RESERVE = 100000
+--- @include "_reserve.lua"
+--- @include "_run-id.lua"
 
--- A stamp for an entry written or a load begun now.
+-- A stamp for an entry written or a load begun now. Unlike any other, so that it tells entries apart: what is
+-- ahead of the clock is counted up.
 local function next_stamp(state_key, now, keep)
   local state = redis.call('HMGET', state_key, 'e', 'v', 'w', 'k')
-  local stamp = now
-  if state[2] and now <= tonumber(state[2]) then stamp = tonumber(state[2]) + 1 end
-  -- After a clock that went back: what is older than the birth is void.
-  if state[1] and stamp < tonumber(state[1]) then stamp = tonumber(state[1]) end
   if not state[1] then
-    redis.call('HSET', state_key, 'e', whole(stamp), 'w', whole(stamp + RESERVE), 'k', whole(keep))
-  else
-    if not state[3] or stamp > tonumber(state[3]) then
-      local reserved = stamp == now and now + RESERVE or stamp
-      redis.call('HSET', state_key, 'w', whole(reserved))
-    end
-    if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
+    local birth = now + BIRTH_AHEAD
+    redis.call('HSET', state_key, 'r', run_id(), 'e', whole(birth), 'w', whole(birth), 'k', whole(keep))
+    return birth
   end
+  local last = tonumber(state[3] or '0')
+  -- After a clock that went back: what is older than the birth is void.
+  local lowest = math.max(tonumber(state[2] or '0') + 1, tonumber(state[1]))
+  local stamp = now
+  if now < lowest then stamp = math.max(lowest, last + 1) end
+  if stamp > last then
+    redis.call('HSET', state_key, 'w', whole(stamp == now and now + RESERVE or stamp))
+  end
+  if keep > tonumber(state[4] or '0') then redis.call('HSET', state_key, 'k', whole(keep)) end
   return stamp
 end

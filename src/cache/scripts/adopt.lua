@@ -10,15 +10,16 @@
 --- @include "_clock.lua"
 --- @include "_state.lua"
 --- @include "_next-version.lua"
+--- @include "_run-id.lua"
+--- @include "_although-full.lua"
 
 local now = server_now()
--- A user that may not run INFO gets an error instead of text; then nobody can tell, and nothing is believed.
-local info = redis.pcall('INFO', 'server')
-local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+local run = run_id()
 local state = redis.call('HMGET', KEYS[1], 'r', 'e', 'v', 'w')
-if run and state[1] == run then return { now, 0 } end
+if run ~= UNKNOWN and state[1] == run then return { now, 0 } end
 local birth = next_version(state[3], state[4], now)
-redis.call('HSET', KEYS[1], 'r', run or 'unknown', 'e', whole(birth), 'v', whole(birth))
+write_although_full(KEYS[1])
+redis.call('HSET', KEYS[1], 'r', run, 'e', whole(birth), 'v', whole(birth))
 if not state[2] then return { now, 0 } end
 redis.call('SET', KEYS[2], whole(birth), 'PX', 3600000)
 if ARGV[1] ~= '' then redis.call('PUBLISH', ARGV[1], KEYS[2]) end

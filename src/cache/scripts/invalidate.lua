@@ -14,6 +14,8 @@
 --- @include "_load-life.lua"
 --- @include "_version.lua"
 --- @include "_next-version.lua"
+--- @include "_run-id.lua"
+--- @include "_although-full.lua"
 
 -- A changed signal is news for as long as tracking takes to tell; its end is told as well, which does no harm.
 local SIGNAL_MS = 3600000
@@ -34,10 +36,10 @@ end
 local now = server_now()
 local before = redis.call('HMGET', KEYS[1], 'v', 'w', 'e', 'k', unpack(ARGV, 3))
 local version = whole(next_version(before[1], before[2], now))
+write_although_full(KEYS[1])
 local changes = { 'v', version }
 if not before[3] then
-  changes[3] = 'e'
-  changes[4] = version
+  changes = { 'v', version, 'e', version, 'r', run_id() }
 end
 for i = 2, #KEYS do
   local text = version

@@ -17,13 +17,15 @@ local now = server_now()
 local count = 0
 for i = 2, #KEYS, 2 do
   local entry, lease = KEYS[i], KEYS[i + 1]
+  -- First, so that a server that is full, and refuses a first write that may take memory, takes the next one.
+  local was_loading = redis.call('DEL', lease) == 1
   if ARGV[1] == 'delete' then
     count = count + redis.call('UNLINK', entry)
   elseif is_fresh(read_entry(entry), now) then
     redis.call('SETRANGE', entry, 10, struct.pack('<d', now))
     count = count + 1
   end
-  if redis.call('DEL', lease) == 1 then redis.call('PUBLISH', ARGV[2], entry) end
+  if was_loading then redis.call('PUBLISH', ARGV[2], entry) end
   if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[3], entry) end
 end
 return count

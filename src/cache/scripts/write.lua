@@ -17,4 +17,8 @@
 --- @include "_head.lua"
 --- @include "_put.lua"
 
-return put(server_now(), tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5])
+local now = server_now()
+local ttl, keep = tonumber(ARGV[1]), tonumber(ARGV[2])
+local stamp = next_stamp(KEYS[1], now, (ttl + keep) * 1000)
+put(KEYS[2], KEYS[3], stamp, now, ttl, keep, ARGV[3], ARGV[4], ARGV[5])
+return stamp
