@@ -9,6 +9,7 @@ import {
   CacheMethodsModule,
   CacheModule,
   CacheService,
+  type CacheLoader,
   type CacheOptions,
   type LoaderContext,
 } from 'rednest/cache';
@@ -76,6 +77,7 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
 
   const entryKey = (id: string) => `${keyPrefix}:cache:{default}:entry:${id}`;
   const stateKey = () => `${keyPrefix}:cache-sync:{default}:state`;
+  const leaseKey = () => `${keyPrefix}:cache-sync:{default}:lease:k`;
 
   const callsOf = (command: string) => server.callsOf(command);
 
@@ -539,6 +541,31 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
       expect(await cache.clear()).toBe(true);
       expect(await cache.get('cleared')).toBeUndefined();
       expect(cache.stats()).toMatchObject({ readFailures: 0, writeFailures: 3, invalidationFailures: 0 });
+    });
+
+    it.each<[string, CacheLoader<string>]>([
+      ['skips its value', (context) => context.skip('first')],
+      ['fails', () => Promise.reject(new Error('down'))],
+    ])('tells those who wait for a load that it %s', async (_how, end) => {
+      const [loader, waiter] = [await open({ memory: false }), await open({ memory: false })];
+      const options = { lease: '60s' } as const;
+      await Promise.all([loader.get('warm'), waiter.get('warm')]);
+      let finish!: () => void;
+      const finished = new Promise<void>((resolve) => (finish = resolve));
+      const loading = loader
+        .getOrSet<string>('k', async (context) => (await finished, end(context)), options)
+        .catch(() => 'failed');
+      await eventually('it loads', () => loader.stats().loads === 1);
+      const waiting = waiter.getOrSet('k', () => 'second', options);
+      await eventually('the other waits', () => waiter.stats().waits === 1);
+      await eventually('which is known', async () => (await redis.get(leaseKey()))?.endsWith('+'));
+      await server.configure('maxmemory', '1');
+
+      finish();
+
+      // Its lease, which nobody could take, would last for a minute.
+      expect(await waiting).toBe('second');
+      await loading;
     });
 
     it('believes nothing of another server, and goes on reading', async () => {
