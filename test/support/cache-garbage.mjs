@@ -59,5 +59,5 @@ const perRead = await left((key) => cache.get(key, { memory: false }), 8_000);
 while (keys.some((key) => cache.peek(key) === undefined))
   await Promise.all(keys.map((key) => cache.get(key)));
 const perHit = await left((key) => cache.get(key), 200_000);
-console.log(`result ${JSON.stringify({ perHit, perRead, perWrite })}`);
+process.stdout.write(`result ${JSON.stringify({ perHit, perRead, perWrite })}\n`);
 await app.close();
