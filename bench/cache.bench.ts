@@ -1,5 +1,7 @@
 // The cache row by row: 1,000 warm keys, so that calls in flight do not share a read.
+import * as devalue from 'devalue';
 import type { CacheOptions, CacheService } from '../dist/cache/index.js';
+import { ValueCodec } from '../dist/cache/value-codec.js';
 import type { BenchApplication } from './lib/application.js';
 import { KEYS, type Bench, type Scenario, type Variant } from './lib/bench.js';
 import { openBento, openCacheable, openCacheManager, openOwn, type Opened } from './lib/cache-peers.js';
@@ -280,4 +282,75 @@ const handOver = row(
   },
 );
 
-export const cacheBenches: readonly Bench[] = [memoryHit, redisHit, readMany, write, invalidation, handOver];
+const HEARD_MS = 5_000;
+
+const coherence = row(
+  'write by one application, read by another that had a copy',
+  { sequential: 500, concurrent: 2000 },
+  async (app, keep) => {
+    const raw = app.floor();
+    const writer = keep(await openPatient(app.url, {})).cache;
+    const reader = keep(await openPatient(app.url, {})).cache;
+    await fill((key, value) => writer.set(key, value as object, { ttl: TTL_MS, timeout: '30s' }));
+    await inMemory(reader);
+    return [
+      {
+        name: 'ioredis set, get',
+        run: async (index) => {
+          await raw.set(name(index), index);
+          await raw.get(name(index));
+        },
+      },
+      {
+        name: 'CacheService.set, heard of, get',
+        run: async (index) => {
+          const key = name(index);
+          await writer.set(key, index, { ttl: TTL_MS });
+          const endMs = performance.now() + HEARD_MS;
+          while (reader.peek(key) !== undefined) {
+            if (performance.now() > endMs) throw new Error('a change was not heard of');
+            await new Promise((resolve) => setImmediate(resolve));
+          }
+          if ((await reader.get(key)) !== index) throw new Error('an old value was read');
+        },
+      },
+    ];
+  },
+);
+
+const codec = row(
+  'value of about 1 KB to text and back',
+  { sequential: 5000, concurrent: 20_000 },
+  async () => {
+    const value = user(1);
+    const dated = { ...value, createdAt: new Date() };
+    const own = new ValueCodec(undefined, undefined, 64 * 1024 * 1024);
+    const there = (wanted: unknown): unknown => {
+      const { flags, bytes } = own.encode(wanted);
+      return own.decode(flags, Buffer.from(bytes));
+    };
+    return [
+      {
+        name: 'JSON',
+        run: async () => JSON.parse(Buffer.from(JSON.stringify(value)).toString()) as unknown,
+      },
+      { name: 'the default codec', run: async () => there(value) },
+      { name: 'the default codec, with a Date', run: async () => there(dated) },
+      {
+        name: 'devalue',
+        run: async () => devalue.parse(Buffer.from(devalue.stringify(value)).toString()) as unknown,
+      },
+    ];
+  },
+);
+
+export const cacheBenches: readonly Bench[] = [
+  memoryHit,
+  redisHit,
+  readMany,
+  write,
+  invalidation,
+  handOver,
+  coherence,
+  codec,
+];

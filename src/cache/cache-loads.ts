@@ -1,6 +1,7 @@
 import { foundInMemory, noteFailure, receive, type CacheCore, type FoundValue } from './cache-core.js';
 import { CacheLoaderTimeoutError } from './cache.errors.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
+import { isRefreshDue } from './eager-refresh.js';
 import { stampOf, StoredEntry } from './entry-format.js';
 import type { Flight } from './flights.js';
 import { LoadTokens, longestLoadMs } from './lease.js';
@@ -75,20 +76,6 @@ export class CacheLoads {
     return this.many.run(plan);
   }
 
-  /** Whether a fresh value is due to be loaded anew. */
-  isDue({ eagerRefresh }: ResolvedEntryOptions, found: FoundValue): boolean {
-    if (eagerRefresh === false) return false;
-    const leftUs = -found.staleForUs;
-    if (typeof eagerRefresh === 'number') {
-      // A stamp may be ahead of the clock.
-      const wholeUs = Math.max(found.softUs - found.stampUs, leftUs);
-      return leftUs <= wholeUs * (1 - eagerRefresh);
-    }
-    // XFetch: an exponential draw, scaled by how long a load takes.
-    const loadUs = Math.max(found.loadMs, 1) * 1000;
-    return -loadUs * eagerRefresh.beta * Math.log(1 - Math.random()) >= leftUs;
-  }
-
   private async answer<T>(plan: LoadPlan<T>, flight: Flight): Promise<T> {
     const call = new LoadCall(plan, flight, this.tokens.next());
     const asking = this.ask(plan, call.token, plan.force ? 'any' : undefined);
@@ -133,7 +120,7 @@ export class CacheLoads {
   private hit<T>({ plan, flight }: LoadCall<T>, found: FoundValue, { turn }: Asked): T {
     flight.asOf = turn;
     this.core.observers.recorder.count('hits');
-    if (this.isDue(plan.options, found)) this.refresh(plan, found);
+    if (isRefreshDue(plan.options.eagerRefresh, found)) this.refresh(plan, found);
     return found.value as T;
   }
 

@@ -17,6 +17,7 @@ import {
   type CacheStats,
   type CacheWarmupEntry,
 } from './cache.types.js';
+import { isRefreshDue } from './eager-refresh.js';
 import {
   checkEachTag,
   resolveEntryOptions,
@@ -413,7 +414,7 @@ export class CacheService {
     found: FoundValue,
   ): void {
     const plan = this.plan(place, loader, options, true);
-    if (this.parts.loads.isDue(plan.options, found)) this.parts.loads.refresh(plan, found);
+    if (isRefreshDue(plan.options.eagerRefresh, found)) this.parts.loads.refresh(plan, found);
   }
 
   private plan<T>(
