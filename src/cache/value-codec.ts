@@ -119,7 +119,7 @@ async function compress(encoded: EncodedValue, algorithm: 'gzip' | 'brotli'): Pr
   return new EncodedValue(encoded.flags | (algorithm === 'gzip' ? GZIP : BROTLI), bytes);
 }
 
-/** JSON where it is exact, because it is three times as fast; devalue for everything else. */
+/** JSON where it is exact, because it is twice as fast; devalue for everything else. */
 function encodeDefault(value: unknown): EncodedValue {
   if (isPlainJson(value, 0)) return new EncodedValue(CODEC.json, JSON.stringify(value));
   return new EncodedValue(CODEC.devalue, stringify(value, REDUCERS));
