@@ -1,6 +1,5 @@
 import { foundInMemory, noteFailure, receive, type CacheCore, type FoundValue } from './cache-core.js';
 import { CacheLoaderTimeoutError } from './cache.errors.js';
-import type { ResolvedEntryOptions } from './entry.options.js';
 import { isRefreshDue } from './eager-refresh.js';
 import { stampOf, StoredEntry } from './entry-format.js';
 import type { Flight } from './flights.js';
