@@ -8,7 +8,7 @@ import { eventually } from '../support/eventually.js';
 import { describeNative } from '../support/needs.js';
 import { Next, Work, WorkerProcess } from '../support/queue-child.js';
 import { QUIET } from '../support/queues.js';
-import { memoryFolder, startNative, type NativeServer } from '../support/servers.js';
+import { startNative, type NativeServer } from '../support/servers.js';
 
 describeNative('workers as processes', () => {
   let server: NativeServer;
@@ -140,7 +140,7 @@ describeNative('queues and a server that is killed', () => {
   it.each(['everysec', 'always'])(
     'A3 with an append-only file (%s) no acknowledged job is lost',
     async (appendfsync) => {
-      const server = await startNative(['--appendonly', 'yes', '--appendfsync', appendfsync], memoryFolder());
+      const server = await startNative(['--appendonly', 'yes', '--appendfsync', appendfsync]);
       const module = await createModule({
         redis: { url: server.url },
         imports: [QueueModule.forRoot({ ...QUIET, role: 'producer' }), QueueModule.forFeature([Work])],

@@ -7,15 +7,15 @@ import { createModule, inject } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
 import { describeNative } from '../support/needs.js';
-import { memoryFolder, startNative, type NativeServer } from '../support/servers.js';
+import { startNative, type NativeServer } from '../support/servers.js';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-async function native(args: readonly string[] = [], parent?: string): Promise<NativeServer> {
-  const server = await startNative(args, parent);
+async function native(args: readonly string[] = []): Promise<NativeServer> {
+  const server = await startNative(args);
   cleanups.push(() => server.stop());
   return server;
 }
@@ -35,7 +35,7 @@ describeNative('failure rows of a single server', () => {
   it.each(['everysec', 'always'])(
     'F13 kill -9 under load with AOF (%s) loses no acknowledged write and repeats none',
     async (fsync) => {
-      const server = await native(['--appendonly', 'yes', '--appendfsync', fsync], memoryFolder());
+      const server = await native(['--appendonly', 'yes', '--appendfsync', fsync]);
       const module = await start(server);
       const acknowledged = new Set<string>();
       let next = 0;

@@ -1,9 +1,9 @@
 import { EmbeddedRedis } from 'rednest/embedded';
 import { freePort } from './ports.js';
-import { requireNativeBinary, ServerProcess } from './server-process.js';
+import { memoryFolder, requireNativeBinary, ServerProcess } from './server-process.js';
 
 export { freePort } from './ports.js';
-export { memoryFolder, nativeBinary } from './server-process.js';
+export { nativeBinary } from './server-process.js';
 
 /** A server a test runs against. */
 export interface TestServer {
@@ -32,13 +32,9 @@ export async function startEmbedded(): Promise<TestServer> {
   return { kind: 'embedded', url: server.url, port: server.port, stop: () => server.stop() };
 }
 
-/**
- * Starts a redis-server on a free port with its own folder; extra arguments go to its command line.
- *
- * @param parent where the folder is made; see `memoryFolder`
- */
-export async function startNative(args: readonly string[] = [], parent?: string): Promise<NativeServer> {
-  const server = new NativeProcess(requireNativeBinary(), await freePort(), args, parent);
+/** Starts a redis-server on a free port with its own folder; extra arguments go to its command line. */
+export async function startNative(args: readonly string[] = []): Promise<NativeServer> {
+  const server = new NativeProcess(requireNativeBinary(), await freePort(), args);
   await server.start();
   return server;
 }
@@ -51,10 +47,9 @@ class NativeProcess extends ServerProcess implements NativeServer {
     binary: string,
     readonly port: number,
     args: readonly string[],
-    parent?: string,
   ) {
     super({
-      ...(parent === undefined ? {} : { parent }),
+      ...(args.includes('--appendonly') ? { parent: memoryFolder() } : {}),
       binary,
       what: `redis-server on port ${port}`,
       door: port,
