@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { REDIS, type RedisClient } from 'rednest';
 import { DeadLetters, QueueModule, QueueService, type QueueProducer } from 'rednest/queue';
 import { createModule, inject } from '../support/app.js';
+import { logIsWritten } from '../support/append-log.js';
 import { eventually } from '../support/eventually.js';
 import { describeNative } from '../support/needs.js';
 import { Next, Work, WorkerProcess } from '../support/queue-child.js';
@@ -158,6 +159,7 @@ describeNative('queues and a server that is killed', () => {
       const lanes = Array.from({ length: 20 }, lane);
       await eventually('there is load', () => acked.length > 2000);
 
+      await logIsWritten(inject<RedisClient>(module, REDIS));
       await server.kill();
       const before = acked.length;
       await server.restart();

@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import { backoffDelayMs, ConnectionRegistry, REDIS, type RedisCallError, type RedisClient } from 'rednest';
 import { OnJob, QueueModule, QueueProcessor, QueueService } from 'rednest/queue';
 import { createModule, inject } from '../support/app.js';
+import { logIsWritten } from '../support/append-log.js';
 import { eventually } from '../support/eventually.js';
 import { failure } from '../support/failure.js';
 import { describeNative } from '../support/needs.js';
@@ -56,6 +57,7 @@ describeNative('failure rows of a single server', () => {
       };
       const writers = Array.from({ length: 20 }, writer);
       await eventually('some writes', () => acknowledged.size > 500);
+      await logIsWritten(inject<RedisClient>(module, REDIS));
       await server.kill();
       await server.restart();
       const before = acknowledged.size;
@@ -80,6 +82,8 @@ describeNative('failure rows of a single server', () => {
 
   it('F34 a server that is loading its data holds calls up, and serves them once it is ready', async () => {
     const server = await native([
+      '--appendfsync',
+      'always',
       '--appendonly',
       'yes',
       '--aof-use-rdb-preamble',
