@@ -3,9 +3,8 @@ import { groupByBucket } from './cache-reads.js';
 import { noteFailure, type CacheCore, type EntryPlace } from './cache-core.js';
 import type { Bucket, CacheSpace } from './cache-key.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
-import { encodeBody } from './entry-format.js';
-import { lifetimeOf } from './lifetime.js';
-import { Filling, type InvalidationTarget } from './remote-tier.js';
+import { fillingOf } from './filling.js';
+import type { InvalidationTarget } from './remote-tier.js';
 import type { EncodedValue } from './value-codec.js';
 
 /** Result of a delete. */
@@ -46,10 +45,8 @@ export class CacheWrites {
     this.touch(key);
     try {
       const compressed = view.codec.compress(encoded);
-      const { flags, bytes } = isPromise(compressed) ? await compressed : compressed;
-      const body = encodeBody({ flags, version: view.version, loadMs: 0, tags: options.tags }, bytes);
-      const life = lifetimeOf(options, value);
-      const stampUs = await remote.write(bucket, mode, new Filling(key, body, life), options.timeoutMs);
+      const filling = fillingOf(place, value, isPromise(compressed) ? await compressed : compressed, options);
+      const stampUs = await remote.write(bucket, mode, filling, options.timeoutMs);
       observers.log.succeeded('write');
       if (stampUs === 0) return false;
       observers.recorder.count('writes');
@@ -86,11 +83,7 @@ export class CacheWrites {
       const ready = compressed.some(isPromise)
         ? await Promise.all(compressed.map((each) => Promise.resolve(each)))
         : (compressed as EncodedValue[]);
-      const fillings = group.map(({ key, view, value, options }, index): Filling => {
-        const { flags, bytes } = ready[index]!;
-        const body = encodeBody({ flags, version: view.version, loadMs: 0, tags: options.tags }, bytes);
-        return new Filling(key, body, lifetimeOf(options, value));
-      });
+      const fillings = group.map((each, index) => fillingOf(each, each.value, ready[index]!, each.options));
       await remote.writeMany(bucket, fillings, timeoutMs);
       observers.log.succeeded('write');
       observers.recorder.add('writes', group.length);

@@ -1,12 +1,11 @@
 import { NamedPlace, type CacheCore, type EntryPlace, type FoundValue } from './cache-core.js';
 import type { Bucket } from './cache-key.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
-import { encodeBody } from './entry-format.js';
+import { fillingOf, unkeptFilling } from './filling.js';
 import type { Verdict } from './flights.js';
 import { Lease, longestLoadMs } from './lease.js';
-import { lifetimeOf } from './lifetime.js';
 import { LoadContext, type CacheLoader, type StaleValue } from './loader.js';
-import { Filling, UNKEPT } from './remote-tier.js';
+import type { Filling } from './remote-tier.js';
 
 /** What is to be loaded, and how; the loader sees the key as callers call it. A class for the reason of `listOf`. */
 export class LoadPlan<T> extends NamedPlace {
@@ -145,7 +144,7 @@ export class LoadRuns {
     value: unknown,
     loadMs: number,
   ): Promise<Verdict> {
-    const filling = await this.filling(plan, value, context, loadMs);
+    const filling = await this.filling(plan, plan.options, value, context, loadMs);
     const [verdict = 'unknown'] = await lease.store([filling]);
     return verdict;
   }
@@ -156,33 +155,30 @@ export class LoadRuns {
     options: ResolvedEntryOptions,
     loadMs: number,
   ): Promise<void> {
-    const fillings = wanted.map((each) =>
-      this.filling({ ...each, options }, loaded.get(each.id), {}, loadMs),
-    );
+    const fillings = wanted.map((each) => this.filling(each, options, loaded.get(each.id), {}, loadMs));
     await lease.store(await Promise.all(fillings));
   }
 
   /** The caller asked for the value, not for the cache: one that cannot be stored is not an error. */
   private async filling(
-    { view, key, options }: Pick<LoadPlan<unknown>, 'view' | 'key' | 'options'>,
+    place: Pick<EntryPlace, 'view' | 'key'>,
+    options: ResolvedEntryOptions,
     value: unknown,
     context: LoadOutcome,
     loadMs: number,
   ): Promise<Filling> {
-    const { version } = view;
-    const { validators, tags = options.tags } = context;
-    const details = { version, loadMs, tags };
+    const { codec } = place.view;
+    const { validators, tags = options.tags, ttlMs } = context;
     if (value !== undefined && !context.isUnwanted) {
       try {
-        const { flags, bytes } = await view.codec.compress(view.codec.encode(value));
-        const body = encodeBody({ ...details, flags, validators }, bytes);
-        return new Filling(key, body, lifetimeOf(options, value, context.ttlMs));
+        const encoded = await codec.compress(codec.encode(value));
+        return fillingOf(place, value, encoded, options, { loadMs, validators, tags, ttlMs });
       } catch {
         this.core.observers.recorder.count('writeFailures');
         this.core.observers.log.faulty('refused');
       }
     }
-    return new Filling(key, encodeBody({ ...details, flags: 0 }, ''), UNKEPT);
+    return unkeptFilling(place, tags);
   }
 
   private track<T>(work: Promise<T>): Promise<T> {

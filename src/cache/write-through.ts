@@ -1,10 +1,8 @@
 import { noteFailure, type CacheCore, type EntryPlace } from './cache-core.js';
 import type { CacheWrites } from './cache-writes.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
-import { encodeBody } from './entry-format.js';
+import { fillingOf } from './filling.js';
 import { Lease, LoadTokens, longestLoadMs } from './lease.js';
-import { lifetimeOf } from './lifetime.js';
-import { Filling } from './remote-tier.js';
 
 /** A store may be slow; a process that dies while it writes holds readers back for this long at most, in milliseconds. */
 const LEASE_MS = 5_000;
@@ -52,11 +50,10 @@ export class WriteThrough {
     value: {} | null,
     options: ResolvedEntryOptions,
   ): Promise<boolean> {
-    const { codec, version } = place.view;
+    const { codec } = place.view;
     try {
-      const { flags, bytes } = await codec.compress(codec.encode(value));
-      const body = encodeBody({ flags, version, loadMs: 0, tags: options.tags }, bytes);
-      const [verdict] = await lease.store([new Filling(place.key, body, lifetimeOf(options, value))]);
+      const encoded = await codec.compress(codec.encode(value));
+      const [verdict] = await lease.store([fillingOf(place, value, encoded, options)]);
       return verdict === 'current';
     } catch (error) {
       await lease.release('free');
