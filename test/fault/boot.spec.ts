@@ -94,10 +94,18 @@ describeNative('boot', () => {
   let sentinel: TopologyNode;
   const held: Socket[] = [];
   const host = (port: number) => `127.0.0.1:${port}`;
+  const started: { stop(): Promise<void> }[] = [];
+  const run = async <Server extends { stop(): Promise<void> }>(
+    starting: Promise<Server>,
+  ): Promise<Server> => {
+    const server = await starting;
+    started.push(server);
+    return server;
+  };
 
   beforeAll(async () => {
     expired = await writeExpired();
-    plain = await startNative(['--save', '3600 1']);
+    plain = await run(startNative(['--save', '3600 1']));
     const [nodePort, sentinelPort] = await freeBusPorts(2);
     const monitor = `sentinel monitor mymaster 127.0.0.1 ${plain.port} 1`;
     node = new TopologyNode(nodePort!, 'cluster node', ['cluster-enabled yes', 'save ""']);
@@ -106,13 +114,14 @@ describeNative('boot', () => {
       `app on >${CANARY} ~* &* +@all -info -config -time`,
       `mute on >${CANARY} ~* +@all -ping`,
     ]);
+    started.push(node, sentinel);
     [locked, full, replica, evicting, tls, mtls] = await Promise.all([
-      startNative(['--requirepass', 'right', ...users]),
-      startNative(['--maxclients', '2']),
-      startNative(['--replicaof', '127.0.0.1', `${plain.port}`]),
-      startNative(['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru', ...expired.args]),
-      startTlsServer(),
-      startTlsServer({ mtls: true }),
+      run(startNative(['--requirepass', 'right', ...users])),
+      run(startNative(['--maxclients', '2'])),
+      run(startNative(['--replicaof', '127.0.0.1', `${plain.port}`])),
+      run(startNative(['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru', ...expired.args])),
+      run(startTlsServer()),
+      run(startTlsServer({ mtls: true })),
       node.start(),
       sentinel.start(),
     ]);
@@ -122,8 +131,7 @@ describeNative('boot', () => {
 
   afterAll(async () => {
     for (const socket of held) socket.destroy();
-    const servers = [plain, locked, full, replica, evicting, tls, mtls, node, sentinel];
-    await Promise.all(servers.map((server) => server.stop()));
+    await Promise.all(started.map((server) => server.stop()));
     rmSync(expired.dir, { recursive: true, force: true });
   });
 

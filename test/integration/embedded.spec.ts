@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { EmbeddedEngine } from '../../src/config/index.js';
 import { EmbeddedRedis, type EmbeddedRedisOptions } from '../../src/embedded/index.js';
+import { freePort } from '../support/ports.js';
 
 const servers: EmbeddedRedis[] = [];
 const clients: Redis[] = [];
@@ -115,7 +116,7 @@ describe('EmbeddedRedis.start', () => {
 
 describe('EmbeddedRedis.stop', () => {
   it('ends the process, frees the port and may be called again', async () => {
-    const server = await start();
+    const server = await start({ port: await freePort() });
     const client = connectTo(server);
     await client.ping();
 
@@ -130,7 +131,7 @@ describe('EmbeddedRedis.stop', () => {
   });
 
   it('lets a new server take over the same port, empty', async () => {
-    const first = await start();
+    const first = await start({ port: await freePort() });
     await connectTo(first).set(`${prefix}left`, '1');
     await first.stop();
 

@@ -4,32 +4,41 @@ import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 
 /** Distance between the port of a cluster node and that of its bus. */
 const BUS_OFFSET = 10_000;
-/** Both a node port and its bus port lie below the range the system hands out on its own. */
+/**
+ * Ports from here on, and their bus ports, lie below the range the system takes ports of outgoing connections from.
+ * A port of that range may be free when it is looked up and belong to any client a millisecond later.
+ */
 const LOWEST = 11_000;
-const HIGHEST = 22_000;
+/** Workers of Jest that run at the same time each have their own share of {@link WORKER_PORTS} ports. */
+const WORKERS = 8;
+const WORKER_PORTS = BUS_OFFSET / WORKERS;
 
-/** A loopback port that was free a moment ago. */
+const share = LOWEST + (Number(process.env['JEST_WORKER_ID'] ?? 0) % WORKERS) * WORKER_PORTS;
+// The start is random, so that runs of several test commands at the same time keep apart.
+let looked = Math.floor(Math.random() * WORKER_PORTS);
+
+/** A loopback port that was free a moment ago, and that no other test is given. */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
+  return search((port) => isFree(port));
 }
 
-/** Distinct free loopback ports whose cluster bus ports (10,000 higher) are free as well. */
+/** Distinct ports like those of {@link freePort} whose cluster bus ports (10,000 higher) are free as well. */
 export async function freeBusPorts(count: number): Promise<number[]> {
   const ports: number[] = [];
-  // A random start keeps suites that run at the same time apart.
-  let candidate = LOWEST + Math.floor(Math.random() * (HIGHEST - LOWEST));
-  for (let tried = 0; ports.length < count; tried += 1) {
-    if (tried > HIGHEST - LOWEST) throw new Error(`no ${count} free ports from ${LOWEST} to ${HIGHEST}`);
-    candidate = candidate >= HIGHEST ? LOWEST : candidate + 1;
-    if ((await isFree(candidate)) && (await isFree(candidate + BUS_OFFSET))) ports.push(candidate);
+  while (ports.length < count) {
+    ports.push(await search(async (port) => (await isFree(port)) && (await isFree(port + BUS_OFFSET))));
   }
   return ports;
+}
+
+/** The next port of this worker that suits. Each is looked at once until all had their turn. */
+async function search(suits: (port: number) => Promise<boolean>): Promise<number> {
+  for (let tried = 0; tried < WORKER_PORTS; tried += 1) {
+    looked = (looked + 1) % WORKER_PORTS;
+    const port = share + looked;
+    if (await suits(port)) return port;
+  }
+  throw new Error(`none of the ports from ${share} to ${share + WORKER_PORTS - 1} is free`);
 }
 
 async function isFree(port: number): Promise<boolean> {
