@@ -94,12 +94,9 @@ describeNative('boot', () => {
   let sentinel: TopologyNode;
   const held: Socket[] = [];
   const host = (port: number) => `127.0.0.1:${port}`;
-  const started: { stop(): Promise<void> }[] = [];
-  const run = async <Server extends { stop(): Promise<void> }>(
-    starting: Promise<Server>,
-  ): Promise<Server> => {
-    const server = await starting;
-    started.push(server);
+  const starting: Promise<{ stop(): Promise<void> }>[] = [];
+  const run = <Server extends { stop(): Promise<void> }>(server: Promise<Server>): Promise<Server> => {
+    starting.push(server);
     return server;
   };
 
@@ -114,7 +111,6 @@ describeNative('boot', () => {
       `app on >${CANARY} ~* &* +@all -info -config -time`,
       `mute on >${CANARY} ~* +@all -ping`,
     ]);
-    started.push(node, sentinel);
     [locked, full, replica, evicting, tls, mtls] = await Promise.all([
       run(startNative(['--requirepass', 'right', ...users])),
       run(startNative(['--maxclients', '2'])),
@@ -122,8 +118,8 @@ describeNative('boot', () => {
       run(startNative(['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru', ...expired.args])),
       run(startTlsServer()),
       run(startTlsServer({ mtls: true })),
-      node.start(),
-      sentinel.start(),
+      run(node.start().then(() => node)),
+      run(sentinel.start().then(() => sentinel)),
     ]);
     held.push(connect(full.port, '127.0.0.1'), connect(full.port, '127.0.0.1'));
     for (const socket of held) socket.on('error', () => undefined);
@@ -131,7 +127,10 @@ describeNative('boot', () => {
 
   afterAll(async () => {
     for (const socket of held) socket.destroy();
-    await Promise.all(started.map((server) => server.stop()));
+    // One that did not start has ended, and its error was the start's.
+    const servers = await Promise.allSettled(starting);
+    const running = servers.flatMap((server) => (server.status === 'fulfilled' ? [server.value] : []));
+    await Promise.all(running.map((server) => server.stop()));
     rmSync(expired.dir, { recursive: true, force: true });
   });
 

@@ -17,7 +17,7 @@ const share = LOWEST + (Number(process.env['JEST_WORKER_ID'] ?? 0) % WORKERS) * 
 // The start is random, so that runs of several test commands at the same time keep apart.
 let looked = Math.floor(Math.random() * WORKER_PORTS);
 
-/** A loopback port that was free a moment ago, and that no other test is given. */
+/** A loopback port that was free a moment ago, and that no other worker of this run is given. */
 export async function freePort(): Promise<number> {
   return search((port) => isFree(port));
 }
