@@ -1,4 +1,10 @@
-import { ConfigurationError, isRednestError, resolveDuration, type Duration } from '../common/index.js';
+import {
+  ConfigurationError,
+  isRednestError,
+  resolveDuration,
+  resolveWholeNumber,
+  type Duration,
+} from '../common/index.js';
 import { DEFAULT_CONNECTION } from '../redis/index.js';
 import { resolveEntryOptions, type CacheEntryOptions, type ResolvedEntryOptions } from './entry.options.js';
 import type { CacheCodec } from './value-codec.js';
@@ -135,12 +141,15 @@ export function resolveCacheOptions(input: CacheOptions = {}): ResolvedCacheOpti
     ),
     tagCheck: checked(faults, () => oneOf(input.tagCheck, 'tagCheck', ['server', 'local'])),
     buckets: checked(faults, () =>
-      input.buckets === undefined ? undefined : integer(input.buckets, 'buckets', 1, 256),
+      input.buckets === undefined ? undefined : resolveWholeNumber(input.buckets, 'buckets', { max: 256 }),
     ),
     compression: checked(faults, () => resolveCompression(input.compression)),
     maxDecompressedBytes: checked(faults, () => {
       const { maxDecompressedBytes = CACHE_DEFAULTS.maxDecompressedBytes } = input;
-      return integer(maxDecompressedBytes, 'maxDecompressedBytes', 1024, 512 * 1024 ** 2);
+      return resolveWholeNumber(maxDecompressedBytes, 'maxDecompressedBytes', {
+        min: 1024,
+        max: 512 * 1024 ** 2,
+      });
     }),
   };
   if (faults.length > 0) throw new ConfigurationError(faults);
@@ -153,7 +162,9 @@ export function resolveCacheOptions(input: CacheOptions = {}): ResolvedCacheOpti
  * @throws {ConfigurationError} when it is not a whole number of 0 to 65,535
  */
 export function resolveVersion(version: number | undefined): number {
-  return version === undefined ? CACHE_DEFAULTS.version : integer(version, 'version', 0, 65_535);
+  return version === undefined
+    ? CACHE_DEFAULTS.version
+    : resolveWholeNumber(version, 'version', { min: 0, max: 65_535 });
 }
 
 /**
@@ -177,8 +188,8 @@ function resolveMemory(input: MemoryOptions | false | undefined): ResolvedMemory
   if (input === false) return undefined;
   const { maxEntries, maxBytes, ttl } = { ...CACHE_DEFAULTS.memory, ...input };
   return Object.freeze({
-    maxEntries: integer(maxEntries, 'memory.maxEntries', 1, 10_000_000),
-    maxBytes: integer(maxBytes, 'memory.maxBytes', 1024, 16 * 1024 ** 3),
+    maxEntries: resolveWholeNumber(maxEntries, 'memory.maxEntries', { max: 10_000_000 }),
+    maxBytes: resolveWholeNumber(maxBytes, 'memory.maxBytes', { min: 1024, max: 16 * 1024 ** 3 }),
     ttlMs: resolveDuration(ttl, 'memory.ttl', { maxMs: 86_400_000 }),
     freeze: input?.freeze ?? process.env['NODE_ENV'] !== 'production',
   });
@@ -191,13 +202,8 @@ function resolveCompression(
   const { algorithm, threshold } = { ...CACHE_DEFAULTS.compression, ...input };
   return Object.freeze({
     algorithm: oneOf(algorithm, 'compression.algorithm', ['gzip', 'brotli']),
-    threshold: integer(threshold, 'compression.threshold', 256, 512 * 1024 ** 2),
+    threshold: resolveWholeNumber(threshold, 'compression.threshold', { min: 256, max: 512 * 1024 ** 2 }),
   });
-}
-
-function integer(value: unknown, name: string, min: number, max: number): number {
-  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return value as number;
-  throw new ConfigurationError(`Option "${name}" is not a whole number of ${min} to ${max}`);
 }
 
 /** The first choice is the default. */

@@ -1,5 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { backoffDelayMs, ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
+import {
+  backoffDelayMs,
+  ConfigurationError,
+  resolveDuration,
+  resolveWholeNumber,
+  type Duration,
+} from '../common/index.js';
 import type { DrainParticipant } from '../redis/index.js';
 import { entryId, type CacheKey } from './cache-key.js';
 import type { CacheLogger } from './cache-log.js';
@@ -287,14 +293,9 @@ function resolveSettings<T>(options: WriteBehindOptions<T>) {
     );
   }
   return {
-    intervalMs: resolveDuration(interval, 'interval', { maxMs: 3_600_000 }),
-    batchSize: whole(batchSize, 'batchSize', 100_000),
-    capacity: whole(capacity, 'capacity', 10_000_000),
-    attempts: whole(attempts, 'attempts', 100),
+    intervalMs: resolveDuration(interval, 'writeBehind.interval', { maxMs: 3_600_000 }),
+    batchSize: resolveWholeNumber(batchSize, 'writeBehind.batchSize', { max: 100_000 }),
+    capacity: resolveWholeNumber(capacity, 'writeBehind.capacity', { max: 10_000_000 }),
+    attempts: resolveWholeNumber(attempts, 'writeBehind.attempts', { max: 100 }),
   };
-}
-
-function whole(value: number, name: string, max: number): number {
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  throw new ConfigurationError(`Option "${name}" of a write-behind is not a whole number of 1 to ${max}`);
 }

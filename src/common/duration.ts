@@ -1,3 +1,4 @@
+import { describeValue } from './describe-value.js';
 import { ConfigurationError } from './errors.js';
 
 /** Unit suffixes a {@link Duration} string may carry. */
@@ -42,7 +43,7 @@ export function resolveDuration(value: Duration, name: string, bounds: DurationB
   const ms = toMilliseconds(value);
   if (ms === undefined) {
     throw new ConfigurationError(
-      `Option "${name}" is not a duration (${kindOf(value)}); ` +
+      `Option "${name}" is not a duration (${describeValue(value)}); ` +
         `give whole milliseconds as a number, or a string such as "250ms", "30s", "5m", "1d"`,
     );
   }
@@ -63,11 +64,4 @@ function toMilliseconds(value: unknown): number | undefined {
   // Division last: 1.001 * 1000 is not 1001 in binary fractions, 1001 * 1000 / 1000 is.
   const ms = (Number(whole + fraction) * UNIT_MS[unit as DurationUnit]) / 10 ** fraction.length;
   return Number.isSafeInteger(ms) ? ms : undefined;
-}
-
-function kindOf(value: unknown): string {
-  if (value === null) return 'null';
-  if (typeof value === 'number') return `number ${value}`;
-  if (typeof value === 'string') return `string "${value.slice(0, 32)}"`;
-  return typeof value;
 }

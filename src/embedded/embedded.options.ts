@@ -1,4 +1,4 @@
-import { ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
+import { ConfigurationError, describeValue, resolveDuration, type Duration } from '../common/index.js';
 
 /**
  * An amount of memory: a whole number of bytes, or a number with a unit of 1,024 such as
@@ -72,7 +72,7 @@ export function resolveEmbeddedOptions(input: EmbeddedRedisOptions = {}): Resolv
 function resolvePort(port: unknown): number {
   if (typeof port === 'number' && Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
   throw new ConfigurationError(
-    `Option "port" of the embedded server is not a port (${describe(port)}); ` +
+    `Option "port" of the embedded server is not a port (${describeValue(port)}); ` +
       `give a whole number from 1 to 65535, or 0 for a free one`,
   );
 }
@@ -81,7 +81,7 @@ function resolveMemory(value: unknown): number {
   const bytes = toBytes(value);
   if (bytes === undefined) {
     throw new ConfigurationError(
-      `Option "maxMemory" of the embedded server is not an amount of memory (${describe(value)}); ` +
+      `Option "maxMemory" of the embedded server is not an amount of memory (${describeValue(value)}); ` +
         `give whole bytes as a number, or a string such as "64mb"`,
     );
   }
@@ -101,11 +101,4 @@ function toBytes(value: unknown): number | undefined {
   if (!match) return undefined;
   const bytes = Number(match[1]) * UNIT_BYTES[match[2]!.toLowerCase()]!;
   return Number.isSafeInteger(bytes) ? bytes : undefined;
-}
-
-function describe(value: unknown): string {
-  if (value === null) return 'null';
-  if (typeof value === 'number') return `number ${value}`;
-  if (typeof value === 'string') return `string "${value.slice(0, 32)}"`;
-  return typeof value;
 }

@@ -1,4 +1,4 @@
-import { ConfigurationError, resolveDuration } from '../common/index.js';
+import { ConfigurationError, resolveDuration, resolveWholeNumber } from '../common/index.js';
 import { JobDispatcher } from './job-dispatcher.js';
 import { checkValue } from './job-schema.js';
 import { markedMethods } from './processor-methods.js';
@@ -112,16 +112,9 @@ const STALL_BOUNDS = { minMs: 1000, maxMs: 3_600_000 };
 function resolveProcessorOptions(options: QueueProcessorOptions): ResolvedProcessorOptions {
   const { concurrency = 1, lockDuration = '30s', stalledInterval = '30s', maxStalled = 1 } = options;
   return {
-    concurrency: wholeNumber(concurrency, 'concurrency', 1),
-    lockDurationMs: resolveDuration(lockDuration, 'lockDuration', STALL_BOUNDS),
-    stalledIntervalMs: resolveDuration(stalledInterval, 'stalledInterval', STALL_BOUNDS),
-    maxStalled: wholeNumber(maxStalled, 'maxStalled', 0),
+    concurrency: resolveWholeNumber(concurrency, '@QueueProcessor.concurrency'),
+    lockDurationMs: resolveDuration(lockDuration, '@QueueProcessor.lockDuration', STALL_BOUNDS),
+    stalledIntervalMs: resolveDuration(stalledInterval, '@QueueProcessor.stalledInterval', STALL_BOUNDS),
+    maxStalled: resolveWholeNumber(maxStalled, '@QueueProcessor.maxStalled', { min: 0 }),
   };
-}
-
-function wholeNumber(value: number, name: string, min: number): number {
-  if (Number.isSafeInteger(value) && value >= min) return value;
-  throw new ConfigurationError(
-    `Option "${name}" of @QueueProcessor must be a whole number of at least ${min}`,
-  );
 }

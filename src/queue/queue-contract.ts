@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import { ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
+import { ConfigurationError, resolveDuration, resolveWholeNumber, type Duration } from '../common/index.js';
 import { assertQueueName, type CheckedQueueName, type QueueName } from './queue-name.js';
 
 /** Schemas of one kind of job; any library that speaks Standard Schema will do. */
@@ -124,15 +124,9 @@ export function defineQueue<
     fair: fair === false ? undefined : Object.freeze(fair === true ? {} : { ...fair }),
     keepCompletedMs: optional(retention.completed, `${name}.retention.completed`, 1000),
     keepFailedMs: optional(retention.failed, `${name}.retention.failed`, 1000),
-    attempts: attempts === undefined ? undefined : assertAttempts(attempts, `${name}.attempts`),
+    attempts: attempts === undefined ? undefined : resolveWholeNumber(attempts, `${name}.attempts`),
     backoffMs: optional(backoff, `${name}.backoff`, 0),
   });
-}
-
-/** @internal */
-export function assertAttempts(attempts: number, option: string): number {
-  if (Number.isSafeInteger(attempts) && attempts >= 1) return attempts;
-  throw new ConfigurationError(`Option "${option}" must be a whole number of at least 1`);
 }
 
 /** @internal The contract of a queue that was registered by its name alone: anything goes. */

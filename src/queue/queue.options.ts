@@ -1,6 +1,5 @@
 import type { Telemetry } from 'bullmq';
-import { ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
-import { assertAttempts } from './queue-contract.js';
+import { ConfigurationError, resolveDuration, resolveWholeNumber, type Duration } from '../common/index.js';
 
 /** Whether this process adds jobs, runs them, or both. */
 export type QueueRole = 'producer' | 'worker' | 'both';
@@ -92,7 +91,7 @@ export function resolveQueueOptions(input: QueueModuleOptions = {}): ResolvedQue
     addTimeoutMs: resolveDuration(options.addTimeout, 'queue.addTimeout', { maxMs: 60_000 }),
     keepCompletedMs: resolveDuration(options.keepCompleted, 'queue.keepCompleted', { minMs: 1000 }),
     keepFailedMs: resolveDuration(options.keepFailed, 'queue.keepFailed', { minMs: 1000 }),
-    attempts: assertAttempts(options.attempts, 'queue.attempts'),
+    attempts: resolveWholeNumber(options.attempts, 'queue.attempts'),
     backoffMs: resolveDuration(options.backoff, 'queue.backoff'),
     sweepIntervalMs:
       options.sweepInterval === null

@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../common/index.js';
+import { ConfigurationError, resolveWholeNumber } from '../common/index.js';
 import type { ResolvedPolicy } from './resolved-policy.js';
 
 /** Most policies one call may name; bounds the work of the script. */
@@ -76,10 +76,7 @@ export function assertPolicies(policies: readonly ResolvedPolicy[]): void {
 }
 
 function assertUnits({ name, capacity }: ResolvedPolicy, cost: number): void {
-  if (!Number.isInteger(cost) || cost < 1) {
-    throw new ConfigurationError(`Option "cost" is ${String(cost)}; give a whole number from 1 on`);
-  }
-  if (cost > capacity) {
+  if (resolveWholeNumber(cost, 'cost') > capacity) {
     throw new ConfigurationError(
       `Option "cost" is ${cost}, above the limit ${capacity} of policy "${name}": no wait would let it through`,
     );
@@ -95,10 +92,7 @@ export function assertBlocks({ policies }: PolicySet): void {
   );
 }
 
-/** @throws {ConfigurationError} when the value is not a whole number from 1 on */
+/** @throws {ConfigurationError} when the value is not a whole number from 1 to 1,000,000,000 */
 export function assertPoints(points: number): number {
-  if (Number.isInteger(points) && points >= 1 && points <= 1_000_000_000) return points;
-  throw new ConfigurationError(
-    `Option "points" is ${String(points)}; give a whole number from 1 to 1000000000`,
-  );
+  return resolveWholeNumber(points, 'points', { max: 1_000_000_000 });
 }

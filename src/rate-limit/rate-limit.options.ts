@@ -1,4 +1,4 @@
-import { ConfigurationError, resolveDuration, type Duration } from '../common/index.js';
+import { ConfigurationError, resolveDuration, resolveWholeNumber, type Duration } from '../common/index.js';
 import { MAX_POLICIES } from './policy-set.js';
 import type { RateLimitOnError } from './policy.js';
 import {
@@ -126,7 +126,9 @@ export function resolveRateLimitOptions(input: RateLimitModuleOptions = {}): Res
     connection: input.connection,
     timeoutMs: resolveDuration(input.timeout ?? RATE_LIMIT_DEFAULTS.timeout, 'timeout', { maxMs: 10_000 }),
     onError,
-    instances: whole(input.instances ?? RATE_LIMIT_DEFAULTS.instances, 'instances', 10_000),
+    instances: resolveWholeNumber(input.instances ?? RATE_LIMIT_DEFAULTS.instances, 'instances', {
+      max: 10_000,
+    }),
     maxLocalCounters: MAX_LOCAL_COUNTERS,
     denyCache: resolveDenyCache(input.denyCache ?? RATE_LIMIT_DEFAULTS.denyCache),
     resolveTtlMs: resolveDuration(input.resolveTtl ?? RATE_LIMIT_DEFAULTS.resolveTtl, 'resolveTtl', {
@@ -191,13 +193,8 @@ function resolveDenyCache(settings: DenyCacheSettings | false): ResolvedDenyCach
   if (settings === false) return undefined;
   const defaults = RATE_LIMIT_DEFAULTS.denyCache;
   return Object.freeze({
-    max: whole(settings.max ?? defaults.max, 'denyCache.max', 1_000_000),
+    max: resolveWholeNumber(settings.max ?? defaults.max, 'denyCache.max', { max: 1_000_000 }),
     maxAgeMs: resolveDuration(settings.maxAge ?? defaults.maxAge, 'denyCache.maxAge', { maxMs: 60_000 }),
     invalidate: settings.invalidate ?? defaults.invalidate,
   });
-}
-
-function whole(value: number, name: string, max: number): number {
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  throw new ConfigurationError(`Option "${name}" is ${String(value)}; give a whole number from 1 to ${max}`);
 }

@@ -1,5 +1,5 @@
 import { Cluster, type Redis } from 'ioredis';
-import { ConfigurationError } from '../common/index.js';
+import { ConfigurationError, resolveWholeNumber } from '../common/index.js';
 import type { CallOptions, RedisExecutor } from './executor.js';
 
 /** Which keys a scan visits, and how. */
@@ -81,13 +81,10 @@ async function scanOnce(
 }
 
 function scanArguments({ match, count = 500, type }: ScanOptions): (string | number)[] {
-  if (!Number.isInteger(count) || count < 1 || count > 10_000) {
-    throw new ConfigurationError('Option "count" must be a whole number from 1 to 10000');
-  }
   return [
     ...(match === undefined ? [] : ['MATCH', assertPattern(match)]),
     'COUNT',
-    count,
+    resolveWholeNumber(count, 'count', { max: 10_000 }),
     ...(type === undefined ? [] : ['TYPE', type]),
   ];
 }

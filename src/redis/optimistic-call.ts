@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { backoffDelayMs, ConfigurationError } from '../common/index.js';
+import { backoffDelayMs, ConfigurationError, resolveWholeNumber } from '../common/index.js';
 import type { BatchContext } from './command-batch.js';
 import type { CallOptions } from './executor.js';
 import { TransactionConflictError } from './operations.errors.js';
@@ -40,7 +40,7 @@ export class OptimisticCall {
     private readonly keys: readonly string[],
     private readonly options: OptimisticOptions,
   ) {
-    this.attempts = checkAttempts(options.attempts ?? 10);
+    this.attempts = resolveWholeNumber(options.attempts ?? 10, 'attempts', { max: 100 });
     if (keys.length === 0) throw new ConfigurationError('optimistic needs at least one key to watch');
     this.endsAtMs = performance.now() + context.deadlineMs;
   }
@@ -116,9 +116,4 @@ export class OptimisticCall {
       ? new RedisAbortedError(where)
       : new RedisTimeoutError(this.context.deadlineMs, where);
   }
-}
-
-function checkAttempts(attempts: number): number {
-  if (Number.isInteger(attempts) && attempts >= 1 && attempts <= 100) return attempts;
-  throw new ConfigurationError('Option "attempts" must be a whole number from 1 to 100');
 }

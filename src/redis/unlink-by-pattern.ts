@@ -1,5 +1,5 @@
 import { Cluster } from 'ioredis';
-import { ConfigurationError } from '../common/index.js';
+import { ConfigurationError, resolveWholeNumber } from '../common/index.js';
 import type { RedisClient } from './client-factory.js';
 import type { RedisExecutor } from './executor.js';
 import { assertPattern, scanPages, type ScanOptions } from './key-scan.js';
@@ -23,7 +23,8 @@ export async function unlinkByPattern(
 ): Promise<number> {
   const { batch = 500, limit = Infinity, allowAll = false, ...call } = options;
   checkPattern(pattern, allowAll);
-  checkLimit(limit);
+  resolveWholeNumber(batch, 'batch', { max: 10_000 });
+  if (limit !== Infinity) resolveWholeNumber(limit, 'limit');
   let left = limit;
   let removed = 0;
   for await (const page of scanPages(executor, OPERATION, { ...call, match: pattern, count: batch })) {
@@ -59,9 +60,4 @@ function checkPattern(pattern: string, allowAll: boolean): void {
   throw new ConfigurationError(
     'unlinkByPattern got a pattern of wild cards only, which matches every key; name a prefix, or pass allowAll: true',
   );
-}
-
-function checkLimit(limit: number): void {
-  if (limit === Infinity || (Number.isInteger(limit) && limit >= 1)) return;
-  throw new ConfigurationError('Option "limit" must be a whole number of at least 1');
 }

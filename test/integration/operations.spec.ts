@@ -369,6 +369,16 @@ describe.each(SERVERS)('RedisOperations on the %s server', (_kind, start) => {
       expect(await redis.dbsize()).toBe(dbSize);
     });
 
+    it.each([
+      [{ batch: 0 }, 'batch'],
+      [{ batch: 10_001 }, 'batch'],
+      [{ limit: 1.5 }, 'limit'],
+    ])('names the option that it cannot use: %p', async (options, name) => {
+      await expect(operations.unlinkByPattern(`${uniquePrefix()}:*`, options)).rejects.toThrow(
+        new RegExp(`^Option "${name}" is not usable .* whole number`),
+      );
+    });
+
     it('removes everything of a type when that is said aloud', async () => {
       const prefix = uniquePrefix();
       await redis.geoadd(prefix, 1, 1, 'm');
