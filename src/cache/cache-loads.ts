@@ -70,7 +70,7 @@ export class CacheLoads {
       .finally(() => this.refreshing.delete(plan.key));
   }
 
-  /** Reads values, and loads those that are missing with one call of the loader. */
+  /** Reads values, and loads those that are missing with one call of the loader. @returns them in the order of the ids */
   runMany<Id, T>(plan: ManyPlan<Id, T>): Promise<Map<Id, T>> {
     return this.many.run(plan);
   }
@@ -242,7 +242,11 @@ export class CacheLoads {
 
   private loadWhenAnswered<T>(call: LoadCall<T>, asking: Promise<Asked>): void {
     void asking
-      .then((asked) => (asked.role === 'lead' ? this.lead(call, asked) : undefined))
+      .then((asked) => {
+        // Whoever asked has turned to what is stale.
+        this.core.observers.recorder.count('misses');
+        return asked.role === 'lead' ? this.lead(call, asked) : undefined;
+      })
       .catch(() => undefined);
   }
 

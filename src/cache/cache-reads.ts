@@ -1,5 +1,4 @@
 import {
-  foundInMemory,
   noteFailure,
   receive,
   type CacheCore,
@@ -57,15 +56,17 @@ export class CacheReads {
     return judgement === 'as-written' ? [state.nowUs, raw] : remote.read(bucket, key, timeoutMs);
   }
 
-  /** Reads entries that are fresh, one script per bucket. */
+  /** Reads entries that are fresh, one script per bucket. @returns the values found, by key in Redis */
   async many(
     view: CacheView,
     places: readonly EntryPlace[],
     useMemory: boolean,
     timeoutMs: number,
-  ): Promise<Map<string, FoundValue>> {
-    const found = new Map<string, FoundValue>();
-    const missing = useMemory ? this.inMemory(places, found) : places;
+  ): Promise<Map<string, unknown>> {
+    const found = new Map<string, unknown>();
+    const missing = useMemory
+      ? takeCopies(this.core, places, ({ key }, value) => found.set(key, value))
+      : places;
     const groups = groupByBucket(missing);
     await Promise.all(
       [...groups].map(([bucket, group]) => this.group(bucket, group, useMemory, timeoutMs, found)),
@@ -73,27 +74,12 @@ export class CacheReads {
     return found;
   }
 
-  /** Finds the copies that may be served. @returns the places without one */
-  inMemory(places: readonly EntryPlace[], found: Map<string, FoundValue>): EntryPlace[] {
-    const { memory, observers } = this.core;
-    if (!memory) return [...places];
-    const missing: EntryPlace[] = [];
-    for (const place of places) {
-      const copy = memory.fresh(place.key, place.view);
-      if (copy) found.set(place.key, foundInMemory(copy));
-      else missing.push(place);
-    }
-    observers.recorder.add('hits', found.size);
-    observers.recorder.add('memoryHits', found.size);
-    return missing;
-  }
-
   private async group(
     bucket: Bucket,
     group: readonly EntryPlace[],
     useMemory: boolean,
     timeoutMs: number,
-    found: Map<string, FoundValue>,
+    found: Map<string, unknown>,
   ): Promise<void> {
     const { remote, observers } = this.core;
     const memory = useMemory ? this.core.memory : undefined;
@@ -121,12 +107,31 @@ export class CacheReads {
       const received = receive(this.core, place, nowUs, entry, copy);
       const value = received instanceof Promise ? await received : received;
       if (!value || value.staleForUs >= 0) continue;
-      found.set(place.key, value);
+      found.set(place.key, value.value);
       hits += 1;
     }
     observers.recorder.add('hits', hits);
     observers.recorder.add('misses', group.length - hits);
   }
+}
+
+/** Takes what may be served from memory, and counts it. @returns the places without such a copy */
+export function takeCopies<Place extends EntryPlace>(
+  { memory, observers }: CacheCore,
+  places: readonly Place[],
+  take: (place: Place, value: unknown) => void,
+): readonly Place[] {
+  if (!memory) return places;
+  const missing: Place[] = [];
+  for (const place of places) {
+    const copy = memory.fresh(place.key, place.view);
+    if (copy) take(place, copy.value);
+    else missing.push(place);
+  }
+  const hits = places.length - missing.length;
+  observers.recorder.add('hits', hits);
+  observers.recorder.add('memoryHits', hits);
+  return missing;
 }
 
 /** Keys of one script; its arguments have to fit on the stack of the interpreter. */

@@ -1,3 +1,4 @@
+import { resolveWholeNumber } from '../common/index.js';
 import type { CacheCore, CacheView, EntryPlace, FoundValue } from './cache-core.js';
 import { foundInMemory, NamedPlace } from './cache-core.js';
 import { entryId, type CacheKey } from './cache-key.js';
@@ -207,7 +208,7 @@ export class CacheService {
     const values = new Map<Key, T>();
     for (const [index, { key }] of places.entries()) {
       const value = found.get(key);
-      if (value) values.set(keys[index]!, value.value as T);
+      if (value !== undefined) values.set(keys[index]!, value as T);
     }
     return values;
   }
@@ -246,27 +247,9 @@ export class CacheService {
     options?: CacheLoadManyOptions,
   ): Promise<Map<Id, T>> {
     refuseUnused(options);
-    const resolved = this.resolve(options);
+    const places = new Map(ids.map((id) => [id, this.place(keyOf(id))]));
     const force = options?.forceRefresh ?? false;
-    const wanted = [...new Map(ids.map((id) => [id, this.place(keyOf(id))]))];
-    const copies = new Map<string, FoundValue>();
-    if (!force && resolved.memory)
-      this.parts.reads.inMemory(
-        wanted.map(([, place]) => place),
-        copies,
-      );
-    const places = wanted.filter(([, { key }]) => !copies.has(key));
-    const found =
-      places.length === 0
-        ? new Map<Id, T>()
-        : await this.parts.loads.runMany({ places, loader, options: resolved, force });
-    const values = new Map<Id, T>();
-    for (const [id, { key }] of wanted) {
-      const copy = copies.get(key);
-      if (copy) values.set(id, copy.value as T);
-      else if (found.has(id)) values.set(id, found.get(id) as T);
-    }
-    return values;
+    return this.parts.loads.runMany({ places: [...places], loader, options: this.resolve(options), force });
   }
 
   /**
@@ -361,9 +344,12 @@ export class CacheService {
   /**
    * Loads what is not there yet, a few at a time, so that the first callers find it.
    *
+   * @param options.concurrency loads at a time, 1 to 1,000. Default 8
    * @returns how many values are there now; a loader that fails is counted in {@link stats} and passed over
+   * @throws {ConfigurationError} when `concurrency` is not a whole number of that range
    */
   async warmup(entries: Iterable<CacheWarmupEntry>, options: { concurrency?: number } = {}): Promise<number> {
+    const concurrency = resolveWholeNumber(options.concurrency ?? 8, 'concurrency', { max: 1000 });
     const queue = [...entries];
     let ready = 0;
     const worker = async (): Promise<void> => {
@@ -373,7 +359,7 @@ export class CacheService {
         if (value !== undefined) ready += 1;
       }
     };
-    await Promise.all(Array.from({ length: options.concurrency ?? 8 }, worker));
+    await Promise.all(Array.from({ length: concurrency }, worker));
     return ready;
   }
 

@@ -1,6 +1,6 @@
 import { noteFailure, receive, type CacheCore, type EntryPlace } from './cache-core.js';
 import type { Bucket } from './cache-key.js';
-import { groupByBucket } from './cache-reads.js';
+import { groupByBucket, takeCopies } from './cache-reads.js';
 import type { ResolvedEntryOptions } from './entry.options.js';
 import { stampOf } from './entry-format.js';
 import { LoadTokens } from './lease.js';
@@ -38,7 +38,13 @@ interface ManyAsked<Id> {
   readonly again: Open<Id>[];
   /** Nobody's to keep. */
   readonly alone: Open<Id>[];
+  /** How many were found, and how many the server did not answer. */
+  hits: number;
+  failures: number;
 }
+
+/** What comes of looking for what is open. */
+type Looked<Id> = Pick<ManyAsked<Id>, 'waits' | 'hits' | 'failures'>;
 
 /** A call for many, while it lasts. */
 interface ManyCall<Id, T> {
@@ -66,7 +72,7 @@ export class ManyLoads {
     private readonly runs: LoadRuns,
   ) {}
 
-  /** @returns the values found and loaded; rejects with the loader's error */
+  /** @returns the values found and loaded, in the order of the ids; rejects with the loader's error */
   async run<Id, T>(plan: ManyPlan<Id, T>): Promise<Map<Id, T>> {
     const failure = new AbortController();
     const call: ManyCall<Id, T> = {
@@ -77,31 +83,38 @@ export class ManyLoads {
       failure,
     };
     const replace = plan.force ? 'any' : undefined;
-    const open = plan.places.map(([id, place], order): Open<Id> => ({ ...place, id, order, replace }));
-    const waits = await this.look(call, open, false);
-    this.core.observers.recorder.add('misses', open.length - call.values.size);
+    const wanted = plan.places.map(([id, place], order): Open<Id> => ({ ...place, id, order, replace }));
+    const useMemory = plan.options.memory && !plan.force;
+    const open = useMemory
+      ? takeCopies(this.core, wanted, ({ id }, value) => call.values.set(id, value as T))
+      : wanted;
+    const { waits, hits, failures } = await this.look(call, open, false);
+    this.core.observers.recorder.add('hits', hits);
+    this.core.observers.recorder.add('misses', open.length - hits - failures);
     if (waits.length > 0) await this.waitFor(call, waits);
     await Promise.all(call.loads);
-    return call.values;
+    const found = wanted.filter(({ id }) => call.values.has(id));
+    return new Map(found.map(({ id }) => [id, call.values.get(id)!]));
   }
 
-  /** Asks for what is open and begins to load what may be loaded. @returns what others load */
+  /** Asks for what is open and begins to load what may be loaded. */
   private async look<Id, T>(
     call: ManyCall<Id, T>,
-    open: Open<Id>[],
+    open: readonly Open<Id>[],
     hasWaited: boolean,
-  ): Promise<Open<Id>[]> {
-    const waits: Open<Id>[] = [];
+  ): Promise<Looked<Id>> {
+    const looked: Looked<Id> = { waits: [], hits: 0, failures: 0 };
     for (let left = open; left.length > 0;) {
       const asked = await this.ask(call, left, hasWaited);
       this.load(call, asked.shares, asked.alone);
-      waits.push(...asked.waits);
+      looked.waits.push(...asked.waits);
+      looked.hits += asked.hits;
+      looked.failures += asked.failures;
       left = asked.again;
     }
     // Without agreement between processes there is nobody to wait for.
-    if (call.plan.options.leaseMs > 0) return waits;
-    this.load(call, [], waits);
-    return [];
+    if (call.plan.options.leaseMs === 0) this.load(call, [], looked.waits.splice(0));
+    return looked;
   }
 
   /** Waits until others have loaded, or loads what they have given up. */
@@ -112,7 +125,7 @@ export class ManyLoads {
     this.core.observers.recorder.add('waits', first.length);
     try {
       // Listening has begun, so a value that is written from here on is not missed.
-      let waits = await this.look(call, first, true);
+      let { waits } = await this.look(call, first, true);
       while (waits.length > 0 && !signal.aborted) {
         const leftMs = endMs - performance.now();
         if (leftMs <= 0 || listener.isClosed) {
@@ -120,7 +133,7 @@ export class ManyLoads {
           return;
         }
         await listener.wait({ deadlineMs: Math.ceil(Math.min(LOOK_AGAIN_MS, leftMs)), signal });
-        waits = await this.look(call, waits, true);
+        ({ waits } = await this.look(call, waits, true));
       }
     } finally {
       listener.close();
@@ -148,7 +161,7 @@ export class ManyLoads {
     open: readonly Open<Id>[],
     hasWaited: boolean,
   ): Promise<ManyAsked<Id>> {
-    const asked: ManyAsked<Id> = { shares: [], waits: [], again: [], alone: [] };
+    const asked: ManyAsked<Id> = { shares: [], waits: [], again: [], alone: [], hits: 0, failures: 0 };
     const groups = groupByBucket(open).map(([bucket, group]) =>
       this.askBucket(call, bucket, group, hasWaited, asked),
     );
@@ -177,6 +190,8 @@ export class ManyLoads {
       const keys = group.map(({ key }) => key);
       remote.withdraw(bucket, keys, token, timeoutMs, error);
       noteFailure(observers, 'read', 'readFailures', error);
+      observers.recorder.add('readFailures', group.length - 1);
+      asked.failures += group.length;
       asked.alone.push(...group);
       return;
     }
@@ -194,8 +209,12 @@ export class ManyLoads {
           ticket && { ticket },
         );
         const found = received instanceof Promise ? await received : received;
-        if (found) call.values.set(wanted.id, found.value as T);
-        else replaceUnreadable(wanted, answer, asked);
+        if (!found) {
+          replaceUnreadable(wanted, answer, asked);
+          continue;
+        }
+        call.values.set(wanted.id, found.value as T);
+        asked.hits += 1;
         continue;
       }
       if (ticket) memory!.end(ticket);

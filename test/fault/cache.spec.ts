@@ -105,6 +105,11 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
       return cache.peek('stale') === 'old';
     });
     await eventually('it is stale', () => cache.peek('stale') === undefined);
+    const reads = () => {
+      const { hits, misses, readFailures } = cache.stats();
+      return hits + misses + readFailures;
+    };
+    const before = reads();
     server.freeze();
 
     const { value, tookMs } = await timed('getOrSet with a stale copy, server frozen', () =>
@@ -116,6 +121,9 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
     expect(tookMs).toBeLessThan(TIMEOUT_MS);
     expect(cache.stats()).toMatchObject({ staleHits: 1 });
     server.resume();
+    await eventually('the read is counted', () => reads() > before);
+    await eventually('what it began has ended', () => cache.stats().pendingWrites === 0);
+    expect(reads()).toBe(before + 1);
   });
 
   it.each<[string, number, object]>([
@@ -204,6 +212,11 @@ function behaviour(startPlace: () => Promise<CachePlace>): void {
       ),
     ).toBe(false);
     expect(cache.stats()).toMatchObject({ readFailures: readFailures + 3, writeFailures: 4 });
+    const { misses } = cache.stats();
+    const load = async (missing: string[]) => new Map(missing.map((id) => [id, id]));
+    const loaded = await cache.getOrSetMany(['k', 'l', 'm'], (id) => id, load, { timeout: 50 });
+    expect(loaded.size).toBe(3);
+    expect(cache.stats()).toMatchObject({ readFailures: readFailures + 6, misses });
     expect(tookMs).toBeLessThan(BOUND_MS);
     expect(cache.stats()).toMatchObject({ deleteFailures: 1 });
     expect(logger.lines).toEqual(

@@ -500,6 +500,40 @@ function behaviour(place: () => RedisModuleOptions): void {
     expect(cache.stats()).toMatchObject({ memoryHits: 0, memoryEntries: 0 });
   });
 
+  it('counts every read once, as a hit or a miss', async () => {
+    const bare = await open({ memory: false });
+    await cache.setMany([1, 2, 3, 4].map((id) => ({ key: ['id', id], value: id })));
+    const keyOf = (id: number) => ['id', id];
+    const load = async (missing: number[]) => new Map(missing.map((id) => [id, id]));
+    const counts = () => {
+      const { hits, misses, readFailures, memoryHits } = bare.stats();
+      return { hits, misses, readFailures, memoryHits };
+    };
+
+    await bare.get(['id', 1]);
+    await bare.get('none');
+    await bare.has(['id', 1]);
+    await bare.getOrSet(['id', 2], () => 2);
+    await bare.getOrSet('loaded', () => 1);
+    expect(counts()).toEqual({ hits: 3, misses: 2, readFailures: 0, memoryHits: 0 });
+    await bare.getMany([1, 2, 5].map(keyOf));
+    expect(counts()).toEqual({ hits: 5, misses: 3, readFailures: 0, memoryHits: 0 });
+    await bare.getOrSetMany([1, 2, 3, 4, 5, 6, 7], keyOf, load);
+    expect(counts()).toEqual({ hits: 9, misses: 6, readFailures: 0, memoryHits: 0 });
+
+    const { hits, misses, memoryHits } = cache.stats();
+    await cache.getMany([1, 2].map(keyOf));
+    await eventually('copies are in memory', () => [1, 2].every((id) => cache.peek(keyOf(id)) === id));
+    await cache.getOrSetMany([1, 2, 3, 8], keyOf, load);
+    expect(cache.stats()).toMatchObject({ hits: hits + 5, misses: misses + 1, memoryHits: memoryHits + 2 });
+  });
+
+  it.each([0, -1, 1.5, Infinity, '8'])('refuses to warm up %p at a time', async (concurrency) => {
+    const warming = cache.warmup([{ key: 'w', loader: () => 1 }], { concurrency: concurrency as number });
+
+    await expect(warming).rejects.toThrow(/^Option "concurrency" is not usable .* from 1 to 1000$/);
+  });
+
   it('keeps null for a time of its own', async () => {
     const options = { ttl: '1h', notFoundTtl: '1s', jitter: 0 } as const;
     expect(await cache.getOrSet('none', () => null, options)).toBeNull();
